@@ -124,9 +124,9 @@ def batch_size_study(
         deterministic=deterministic,
         recalibrate=recalibrate,
         trainer=trainer,
-        plugins=texts(plugins),
+        plugins=texts("plugins", plugins),
     )
-    options = RunOptions(track=texts(track), memory=memory, jobs=jobs, executor=executor)
+    options = RunOptions(track=texts("track", track), memory=memory, jobs=jobs, executor=executor)
     registry = Registry.load(question.plugins)
     prepared = prepare(registry, study_question(registry, question, batch_sizes, max_epochs))
     directory = None if out is None else Path(out)

@@ -208,9 +208,9 @@ def compare(
         diagnose_every=diagnose_every,
         trainer=trainer,
         order=order,
-        plugins=texts(plugins),
+        plugins=texts("plugins", plugins),
     )
-    options = RunOptions(track=texts(track), memory=memory, jobs=jobs, executor=executor)
+    options = RunOptions(track=texts("track", track), memory=memory, jobs=jobs, executor=executor)
     prepared = prepare(Registry.load(question.plugins), question)
     directory = None if out is None else Path(out)
     if previous is not None:

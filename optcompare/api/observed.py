@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
+from ..errors import ComparisonError
 from ..execution.progress import in_notebook
 from ..execution.progress import progress as shown
 from ..execution.run_options import RunOptions
@@ -37,10 +38,17 @@ def observed(
         warnings.warn(warning, stacklevel=6)
 
 
-def texts(items: str | Sequence[str]) -> tuple[str, ...]:
+def texts(name: str, items: str | Sequence[str]) -> tuple[str, ...]:
     """Return one or several texts as a tuple.
 
     Args:
+        name: The argument, with which an error begins.
         items: One text, or several.
+
+    Raises:
+        ComparisonError: It is something else.
     """
-    return (items,) if isinstance(items, str) else tuple(items)
+    several = (items,) if isinstance(items, str) else items
+    if not isinstance(several, Sequence) or not all(isinstance(item, str) for item in several):
+        raise ComparisonError(f"{name} must be a text or a list of texts, got {items!r}")
+    return tuple(several)

@@ -66,7 +66,8 @@ def verify(
 
 @click.command(
     short_help="Test a plugin.",
-    epilog="\b\nExamples:\n  optcompare check mine.py\n  optcompare check optcompare_cyclic",
+    epilog="\b\nExamples:\n  optcompare check mine.py\n  optcompare check optcompare_cyclic\n"
+    "  optcompare check strategies.mini",
 )
 @click.argument("plugin", metavar="FILE.py|MODULE|NAME")
 @click.option("--json", "as_json", is_flag=True, help="Prints the checks as JSON.")
@@ -76,7 +77,7 @@ def check(ctx: click.Context, /, plugin: str, as_json: bool) -> None:
 
     Index coverage, the same batches again, copies, checkpoints, short last
     batches, no global random numbers. Exit code 0: every check held, 1: one did not.
-    It executes the plugin.
+    NAME is an installed plugin's, as optcompare plugins lists it. It executes the plugin.
     """
     from ..verification.plugin_checks import check as checks
 

@@ -38,6 +38,7 @@ def print_entries(kind: str, entries: Mapping[str, Entry], *, title: bool) -> No
     for entry in entries.values():
         known = _parameters(kind, entry.factory)
         doc = " ".join((inspect.getdoc(entry.factory) or "").partition("\n\n")[0].split())
+        doc = doc.replace("``", "")  # marks of web pages, not of a terminal
         out.print(Text.assemble((entry.name, "bold"), f"  {doc}"), soft_wrap=not out.is_terminal)
         shown = " ".join(str(parameter) for parameter in known if parameter.name not in _IMPLEMENTATION)
         if shown:

@@ -58,7 +58,8 @@ Examples:
 @setting(
     "--workload",
     metavar="SPEC",
-    help="What is trained: a name, csv:PATH:y=COLUMN, or FILE.py:NAME.",
+    help="What is trained: a name, csv:PATH:y=COLUMN, or FILE.py:NAME; several, separated by commas, make a "
+    "run each.",
 )
 @setting(
     "--lr",

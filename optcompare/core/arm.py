@@ -149,7 +149,10 @@ def check_arms(arms: Sequence[Arm]) -> None:
         ComparisonError: Two do, or there is no arm.
     """
     if not arms:
-        raise ComparisonError("a comparison needs at least one arm; give --strategies, such as full,mini")
+        raise ComparisonError(
+            "a comparison needs at least one arm; give --strategies, such as full,mini, and --optimizers, "
+            "such as sgd"
+        )
     contents: dict[str, str] = {}
     labels = set()
     for arm in arms:

@@ -18,6 +18,7 @@ from .budget import Budget as Budget
 from .choices import TrainerName
 from .comparison_checks import (
     COUNTS,
+    FLAGS,
     check_choices,
     check_counts,
     check_goal,
@@ -105,7 +106,7 @@ class Comparison:
         check_counts({name: getattr(self, name) for name in COUNTS})
         check_seeds(self.seeds, self.split_seeds)
         check_precision(self.dtype, self.autocast)
-        check_choices(self.recalibrate, self.trainer)
+        check_choices({name: getattr(self, name) for name in FLAGS}, self.trainer)
         check_goal(self.goal, self.stop_at_goal, self.goal_window, self.margin)
         check_schedules(self.arms, self.budget)
         refuse_too_many_trials(self.trial_numbers)

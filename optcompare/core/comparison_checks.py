@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..errors import ComparisonError, shorten
 from .arm import Arm
@@ -13,6 +13,8 @@ from .choices import AUTOCASTS, DTYPES, TRAINERS
 from .schedule import depends_on_budget
 from .tuning import FIRST_TUNING_SEED
 
+FLAGS = ("deterministic", "plane", "recalibrate")
+"""The settings that are true or false."""
 COUNTS = {
     "threads": (1, MAX_THREADS),
     "eval_chunk": (1, MAX_AMOUNT),
@@ -71,18 +73,19 @@ def check_precision(dtype: str, autocast: str | None) -> None:
         raise ComparisonError(f"autocast {autocast} goes with dtype float32, got {dtype}; leave out one")
 
 
-def check_choices(recalibrate: bool, trainer: str) -> None:
+def check_choices(flags: Mapping[str, object], trainer: str) -> None:
     """Check settings that have a fixed choice of values.
 
     Args:
-        recalibrate: Whether running averages are computed anew before each measurement.
+        flags: Settings that are true or false, by their names.
         trainer: The name of a trainer.
 
     Raises:
         ComparisonError: One has another value.
     """
-    if not isinstance(recalibrate, bool):
-        raise ComparisonError(f"recalibrate must be true or false, got {recalibrate!r}")
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise ComparisonError(f"{name} must be true or false, got {value!r}")
     if trainer not in TRAINERS:
         first, last = ", ".join(TRAINERS[:-1]), TRAINERS[-1]
         raise ComparisonError(f"trainer must be {first} or {last}, got {trainer!r}")
@@ -136,6 +139,9 @@ def check_schedules(arms: Sequence[Arm], budget: Budget) -> None:
 def check_counts(values: dict[str, int]) -> None:
     """Check that each count of :data:`COUNTS` is a whole number in its range.
 
+    A name that the command line spells otherwise, as in ``--eval-chunk``, stands as there; the Python API
+    rewrites it.
+
     Args:
         values: The counts by their names.
 
@@ -143,4 +149,5 @@ def check_counts(values: dict[str, int]) -> None:
         ComparisonError: One is not.
     """
     for name, value in values.items():
-        check_count(name, value, *COUNTS[name])
+        what = f"--{name.replace('_', '-')}" if "_" in name else name
+        check_count(what, value, *COUNTS[name])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from ..core.bounds import check_count
 from ..core.budget import Budget
 from ..errors import ComparisonError
 from ..registry.manager import Registry
@@ -34,7 +35,8 @@ def study_question(
         The question, with a strategy for each batch size, and trials that stop at the goal.
 
     Raises:
-        OptcompareError: There is no goal, a batch size cannot be, or there are too few learning rates.
+        OptcompareError: There is no goal, a batch size or ``max_epochs`` cannot be, or there are too few
+            learning rates.
     """
     workload, part = make_workload(registry, question.workload)
     goal = question.goal or workload.goal or (EXAMPLE_GOAL if part.reference == STUDY.workload else None)
@@ -47,6 +49,7 @@ def study_question(
         raise ComparisonError(
             f"tuning needs at least 2 learning rates, got --tune {question.tune}; give --tune {RATES}"
         )
+    check_count("--max-epochs", max_epochs)
     return dataclasses.replace(
         question,
         strategies=[f"mini:{size}" for size in sizes],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -15,8 +15,8 @@ from ..results.csv_text import csv_text
 from ..storage.run_dir import make_directory, safe_name, write_atomically
 from .figures_across import ACROSS, arms_of
 from .figures_of_one import ONE, drawn_on, settings
-from .figures_of_one import XS as XS
 from .output_files import joined
+from .paper import XS as XS
 from .paper import Paper, check_metric, save_figure
 
 if TYPE_CHECKING:
@@ -61,7 +61,16 @@ def figure(
     Raises:
         ComparisonError: The comparison does not hold what the figure shows, or an argument is out of range.
     """
-    several = list(results) if isinstance(results, Sequence) else [results]
+    from .result import Result
+
+    are_several = isinstance(results, Sequence) and not isinstance(results, str)
+    several: list[Any] = [*results] if are_several else [results]  # type: ignore[misc]
+    wrong = [each for each in several if not isinstance(each, Result)]
+    if wrong:
+        raise ComparisonError(
+            f"a figure shows what compare() or load() returns, got {wrong[0]!r}; "
+            "give such as optcompare.load('runs/DIR')"
+        )
     paper = Paper(width, caption, dpi, metric, ax, x)
     if kind in ACROSS:
         return figure_across(kind, several, paper)

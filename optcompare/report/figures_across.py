@@ -11,8 +11,8 @@ from ..analysis.profiles import performance_profile
 from ..analysis.ranks import mean_ranks, rank_test, rank_words
 from ..analysis.statistics import final_values, verdict_column
 from ..errors import ComparisonError
-from .figures_of_one import XS, drawn_on, settings
-from .paper import Paper
+from .figures_of_one import drawn_on, settings
+from .paper import XS, Paper
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

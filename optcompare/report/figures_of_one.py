@@ -14,7 +14,7 @@ from ..analysis.statistics import blown_up, estimated, final_values_to_scale, on
 from ..core.columns import trial_key
 from ..errors import ComparisonError
 from .comparison_plot import comparison_plot
-from .paper import Paper
+from .paper import XS, Paper
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from .plots.curves import X
     from .result import Result
-
-XS = ("epochs", "updates", "samples", "seconds")
 
 
 @dataclass(frozen=True)

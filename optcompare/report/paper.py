@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+XS = ("epochs", "updates", "samples", "seconds")
 PRINT_DPI = 300.0
 """Dots per inch of the pictures that ``report`` writes, as journals require."""
 _SETTINGS = {"mark", "update", "epoch", "samples", "seconds", "split"}
@@ -50,6 +51,8 @@ class Paper:
             raise ComparisonError(f"width takes 2.5 to 40 inches, got {self.width:g}")
         if self.dpi is not None and not 30 <= self.dpi <= 2400:
             raise ComparisonError(f"dpi takes 30 to 2400 dots an inch, got {self.dpi:g}")
+        if self.x is not None and self.x not in XS:
+            raise ComparisonError(f"x must be one of {', '.join(XS)}, got {self.x!r}")
 
 
 def check_metric(metric: str, records: pd.DataFrame, *, final: bool = False) -> None:

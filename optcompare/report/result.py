@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ..core.parameters import suggestion
+from ..errors import ComparisonError
 from ..results.tables import ResultTables
 from ..storage import run_dir
 
@@ -111,7 +113,7 @@ class Result(ResultTables):
         with run_dir.writing(Path(path)):
             Path(path).write_text(text, encoding="utf-8")
 
-    def save(self, directory: str | Path, formats: Sequence[str] = ("png",)) -> Path:
+    def save(self, directory: str | Path, formats: str | Sequence[str] = ("png",)) -> Path:
         """Write the run directory.
 
         Args:
@@ -122,9 +124,14 @@ class Result(ResultTables):
             Its path.
 
         Raises:
+            ComparisonError: There is no such format.
             RunDirectoryError: The directory is not empty, or cannot be written.
         """
-        path = Path(directory)
+        path, formats = Path(directory), (formats,) if isinstance(formats, str) else tuple(formats)
+        for name in formats:
+            if name not in FORMATS:
+                hint = suggestion(name, FORMATS)
+                raise ComparisonError(f"unknown plot format {name!r}{hint}; give {', '.join(FORMATS)}")
         run_dir.claim(path)
         self.write(path, formats)
         return path

@@ -69,7 +69,7 @@ def kept_weights(
     arm, seed, repeat = which
     comparison.arm(arm)
     if seed not in comparison.seeds:
-        raise ComparisonError(f"there is no seed {seed}; there are {', '.join(map(str, comparison.seeds))}")
+        raise ComparisonError(f"there is no seed {seed!r}; there are {', '.join(map(str, comparison.seeds))}")
     _refuse_other_repeat(repeat, comparison.repeats)
     kept = weights.get((arm, seed, repeat or 0))
     if kept is None or not known:

@@ -98,7 +98,7 @@ def _lock_file(directory: Path) -> Iterator[bool]:
 
 
 def _taken(directory: Path) -> RunDirectoryError:
-    return RunDirectoryError(f"another run is writing to {directory}; wait for it, or give another --out")
+    return RunDirectoryError(f"another run is writing to {directory}; wait for it, or give another directory")
 
 
 def _remove_unfinished(directory: Path) -> None:
@@ -123,7 +123,7 @@ def claim(directory: Path) -> None:
             pass
     except OSError as error:
         raise RunDirectoryError(
-            f"cannot write to {directory}: {error.strerror or error}; give another --out"
+            f"cannot write to {directory}: {error.strerror or error}; give another directory"
         ) from error
 
 
@@ -137,10 +137,11 @@ def refuse_occupied(directory: Path) -> None:
         occupied = directory.exists() and (not directory.is_dir() or any(directory.iterdir()))
     except OSError as error:
         raise RunDirectoryError(
-            f"cannot read {directory}: {error.strerror or error}; give another --out"
+            f"cannot read {directory}: {error.strerror or error}; give another directory"
         ) from error
     if occupied:
-        raise RunDirectoryError(f"{directory} exists and is not empty; give another --out, or move it away")
+        instead = "give another directory, or move it away"
+        raise RunDirectoryError(f"{directory} exists and is not empty; {instead}")
 
 
 @contextmanager
@@ -239,7 +240,9 @@ def read_json(directory: Path) -> dict[str, Any]:
     """
     path = directory / COMPARISON
     if not path.exists():
-        raise RunDirectoryError(f"{directory} is no run directory: it has no {COMPARISON}")
+        run = min((str(path.parent) for path in directory.glob(f"*/{COMPARISON}")), default="")
+        hint = f"; give one of the runs in it, such as {run}" if run else ""
+        raise RunDirectoryError(f"{directory} is no run directory: it has no {COMPARISON}{hint}")
     return read_json_file(path, RUN_SCHEMA)
 
 

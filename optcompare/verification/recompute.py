@@ -96,13 +96,27 @@ def check_conclusions(result: ResultTables, directory: Path, about: Mapping[str,
         maker = result.environment.get("optcompare")
         version = f"version {maker}" if maker != installed_version() else f"other sources of version {maker}"
         reworded = f"summary.csv comes out the same; the verdict of {version} is worded otherwise by this one"
-        return Finding(name, None, f"{reworded}: {' '.join(verdict)}")
+        return Finding(name, None, f"{reworded}: {_other_sentences(about, verdict)}")
     if about.get("verdict") != verdict:
-        wrong.append(f"the verdict is not what the tables give: {' '.join(verdict)}")
+        wrong.append(f"the verdict is not what the tables give: {_other_sentences(about, verdict)}")
     wrong += _other_claims(about.get("claims") if is_complete(about) else about.get("claims", claims), claims)
     compared = f"{len(claims)} comparison{'s' * (len(claims) != 1)}"
     alike = f"summary.csv, {compared} and the verdict come out the same from the tables"
     return Finding(name, not wrong, "; ".join(wrong) or alike)
+
+
+def _other_sentences(about: Mapping[str, Any], verdict: Sequence[str]) -> str:
+    """Describe the written sentences that are not in the verdict of the tables, and those that they lack."""
+    written = about.get("verdict")
+    then = written if isinstance(written, list) else [written]
+    strange = [repr(sentence) for sentence in then if sentence not in verdict]
+    missing = [repr(sentence) for sentence in verdict if sentence not in then]
+    parts = [
+        f"{who} {some(sentences)}"
+        for who, sentences in (("it has", strange), ("the tables give", missing))
+        if sentences
+    ]
+    return ", ".join(parts) or "its sentences stand in another order, or twice"
 
 
 def _with_formulas(result: ResultTables) -> bytes:

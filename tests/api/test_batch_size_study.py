@@ -348,6 +348,14 @@ class TestCommand:
         with pytest.raises(ComparisonError, match=f"batch sizes are whole numbers from 1 on, {got}"):
             rising(sizes, 10, "w")
 
+    @pytest.mark.parametrize("most", [0, 1.5])
+    def test_the_most_epochs_are_a_whole_number_and_are_named_as_the_user_named_them(self, most, capsys):
+        with pytest.raises(ComparisonError, match=r"^max_epochs must be"):
+            optcompare.batch_size_study("line", "train_loss=1", batch_sizes=[2], max_epochs=most)
+        if most == 0:
+            assert run("scaling", "--workload", "line", "--goal", "train_loss=1", "--max-epochs", "0") == 2
+            assert "error: --max-epochs must be at least 1, got 0" in capsys.readouterr().err
+
     @pytest.mark.slow
     def test_python_asks_the_same_question_as_the_command_line(self, tmp_path):
         settings = {"batch_sizes": [1, 8, 64], "tune": 3, "seeds": 2, "tune_seeds": 1, "max_epochs": 9}

@@ -108,6 +108,18 @@ def test_the_trained_module_of_every_trial_can_be_had():
         result.model("full", 9)
 
 
+def test_a_result_is_saved_in_known_formats_or_not_at_all(tmp_path):
+    result = compare(small_workload(), "full", seeds=1, epochs=1)
+    for formats in ("bmp", ["png", "bmp"]):
+        with pytest.raises(ComparisonError, match="unknown plot format 'bmp'; give png, svg, pdf, html"):
+            result.save(tmp_path / "run", formats)
+    assert not (tmp_path / "run").exists()
+    result.save(tmp_path / "run", "svg")
+    assert (tmp_path / "run" / "comparison.svg").exists()
+    with pytest.raises(RunDirectoryError, match="is not empty; give another directory, or move it away"):
+        result.save(tmp_path / "run")
+
+
 def test_a_loaded_result_says_what_was_saved_and_that_it_has_no_weights(tmp_path):
     result = compare("line", seeds=2, epochs=3, out=tmp_path / "run")
     loaded = optcompare.load(tmp_path / "run")
@@ -242,6 +254,14 @@ MISTYPED = {
     "epochs as text": ({"epochs": "3"}, "epochs must be a number, got '3'"),
     "threads as text": ({"threads": "1"}, "threads must be a whole number, got '1'"),
     "a fraction of a mark": ({"measure": 0.5}, "measure must be a whole number, got 0.5"),
+    "an answer as text": ({"deterministic": "no"}, "deterministic must be true or false, got 'no'"),
+    "a plane as text": ({"plane": "yes"}, "plane must be true or false, got 'yes'"),
+    "no optimizer": (
+        {"optimizers": []},
+        "at least one arm; give strategies, such as full,mini, and optimizers, such as sgd$",
+    ),
+    "a plugin that is none": ({"plugins": 3}, "plugins must be a text or a list of texts, got 3"),
+    "a tracker that is none": ({"track": [3]}, r"track must be a text or a list of texts, got \[3\]"),
     "lr as text": ({"lr": "0.1"}, "the learning rate must be a number, got '0.1'"),
     "a strategy that is none": (
         {"strategies": [3]},

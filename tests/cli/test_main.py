@@ -385,6 +385,8 @@ def test_list_names_everything_with_its_parameters():
         "adamw",
     ):
         assert any(shown == line or shown.startswith(f"{line}  ") for shown in done.stdout.splitlines()), line
+    assert ": ray:ADDRESS, else" in done.stdout
+    assert "``" not in done.stdout
 
 
 def test_list_of_one_kind_holds_no_other(files):
@@ -450,7 +452,7 @@ BAD: list[tuple[str, str]] = [
         "--split-seeds 2",
         "workload line cannot be split again, since it has no resplit; leave out --split-seeds",
     ),
-    ("--split-seeds 0", "split_seeds must be at least 1, got 0"),
+    ("--split-seeds 0", "--split-seeds must be at least 1, got 0"),
     ("--split-seeds two", "Invalid value for '--split-seeds': 'two' is not a valid integer."),
     ("--split-seeds 11 --workload diabetes", "--split-seeds 11 needs as many seeds, got 10"),
     (
@@ -532,7 +534,7 @@ BAD: list[tuple[str, str]] = [
     ("--first-seed -1", "seeds must lie between 0 and 2**62-1, got -1"),
     ("--threads 0", "threads must be at least 1, got 0"),
     ("--chunk 0", "chunk must be at least 1, got 0"),
-    ("--eval-chunk 0", "eval_chunk must be at least 1, got 0"),
+    ("--eval-chunk 0", "--eval-chunk must be at least 1, got 0"),
     ("--measure -1", "measure must be at least 0, got -1"),
     (
         "--device cuda",
@@ -545,9 +547,9 @@ BAD: list[tuple[str, str]] = [
         "--format jpeg",
         "unknown plot format 'jpeg' (did you mean 'png'?); give png, svg, pdf, html, separated by commas",
     ),
-    ("--out taken", "taken exists and is not empty; give another --out, or move it away"),
-    ("--out file", "file exists and is not empty; give another --out, or move it away"),
-    ("--out file/below", "give another --out"),
+    ("--out taken", "taken exists and is not empty; give another directory, or move it away"),
+    ("--out file", "file exists and is not empty; give another directory, or move it away"),
+    ("--out file/below", "give another directory"),
     ("--plugin gone.py", "there is no file gone.py; give the path of a Python file"),
     ("--plugin no_such_module", "no_such_module does not import: ModuleNotFoundError"),
     (

@@ -337,7 +337,8 @@ def test_two_runs_do_not_share_a_directory(tmp_path):
     with (
         reserved(tmp_path / "run", occupied=True),
         pytest.raises(
-            RunDirectoryError, match=r"another run is writing to .*run; wait for it, or give another out"
+            RunDirectoryError,
+            match=r"another run is writing to .*run; wait for it, or give another directory",
         ),
     ):
         compare(small_workload(), **{**settings, "seeds": 2}, resume=tmp_path / "run")

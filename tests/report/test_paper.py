@@ -124,6 +124,18 @@ def test_a_size_out_of_range_is_refused(digits, option, value):
         optcompare.figure("final", load(digits), **{option: value})
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"x": "epoch"}, "x must be one of epochs, updates, samples, seconds, got 'epoch'"),
+        ({"results": "runs/DIR"}, r"what compare\(\) or load\(\) returns, got 'runs/DIR'; give such as"),
+    ],
+)
+def test_wrong_arguments_of_a_figure_are_one_line(digits, arguments, message):
+    with pytest.raises(ComparisonError, match=message):
+        optcompare.figure("loss", **{"results": load(digits), **arguments})
+
+
 class TestWhatIsShown:
     def test_validation_and_training_loss_stand_side_by_side(self, digits):
         result = load(digits)

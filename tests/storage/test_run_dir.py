@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import optcompare
 from optcompare import Result, compare, load
 from optcompare.core.columns import TRIALS_SCHEMA
 from optcompare.core.comparison import Comparison
@@ -188,10 +189,18 @@ def test_claim_makes_the_directory_with_its_parents_or_takes_an_empty_one(tmp_pa
     assert os.listdir(tmp_path / "a" / "b") == []
 
 
+def test_a_directory_of_several_runs_names_one_of_them(tmp_path):
+    for name in ("quadratic", "line"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "comparison.json").touch()
+    with pytest.raises(RunDirectoryError, match=r"; give one of the runs in it, such as .*line$"):
+        optcompare.load(tmp_path / "runs")
+
+
 def test_claim_refuses_a_directory_with_something_in_it(tmp_path):
     (tmp_path / ".hidden").touch()
     with pytest.raises(
-        RunDirectoryError, match=r"exists and is not empty; give another --out, or move it away"
+        RunDirectoryError, match=r"exists and is not empty; give another directory, or move it away"
     ):
         claim(tmp_path)
     assert os.listdir(tmp_path) == [".hidden"]
@@ -200,7 +209,7 @@ def test_claim_refuses_a_directory_with_something_in_it(tmp_path):
 @pytest.mark.parametrize("place", ["file", "file/below", "file/far/below"])
 def test_claim_refuses_what_cannot_be_a_directory(tmp_path, place):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(RunDirectoryError, match=r"give another --out") as error:
+    with pytest.raises(RunDirectoryError, match=r"give another directory") as error:
         claim(tmp_path / place)
     assert one_line(error)
     assert (tmp_path / "file").read_text() == "mine"
@@ -211,7 +220,9 @@ def test_claim_refuses_a_directory_that_cannot_be_written(tmp_path, monkeypatch)
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)
-    with pytest.raises(RunDirectoryError, match=r"cannot write to .*: Permission denied; give another --out"):
+    with pytest.raises(
+        RunDirectoryError, match=r"cannot write to .*: Permission denied; give another directory"
+    ):
         claim(tmp_path)
 
 

@@ -672,9 +672,26 @@ def test_the_lines_say_in_words_what_held(capsys):
     edited(directory, verdict=["full is best."])
     assert exits(str(directory), "--trials", "0") == 1
     out = capsys.readouterr().out
-    assert "NOT HELD     conclusions: the verdict is not what the tables give" in out
+    assert (
+        "NOT HELD     conclusions: the verdict is not what the tables give: it has 'full is best.', " in out
+    )
     assert "not checked  trained again: no trial, because of --trials 0" in out
     assert out.splitlines()[-1] == "1 of 9 checks did not hold: conclusions"
+
+
+def test_only_the_sentences_that_differ_are_shown():
+    directory = run()
+    verdict = json.loads((directory / "comparison.json").read_text())["verdict"]
+    for changed, shown in (
+        ([*verdict[:-1], "No doubt."], f"it has 'No doubt.', the tables give {verdict[-1]!r}"),
+        (verdict[:-1], f"the tables give {verdict[-1]!r}"),
+        (verdict[::-1], "its sentences stand in another order, or twice"),
+        (None, f"it has None, the tables give {verdict[0]!r}"),
+    ):
+        edited(directory, verdict=changed)
+        (finding,) = (one for one in verify(directory, trials=0) if one.name == "conclusions")
+        assert finding.held is False
+        assert finding.detail.startswith(f"the verdict is not what the tables give: {shown}")
 
 
 @pytest.mark.slow

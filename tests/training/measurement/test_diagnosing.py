@@ -613,7 +613,7 @@ def test_what_cannot_be_is_said_in_a_line_before_training(workload, diagnostics,
 
 
 def test_diagnose_every_takes_whole_numbers():
-    with pytest.raises(ComparisonError, match="diagnose_every must be at least 1, got 0"):
+    with pytest.raises(ComparisonError, match=r"^diagnose_every must be at least 1, got 0"):
         compare("line", ["full"], seeds=1, diagnostics=["distance"], diagnose_every=0)
 
 
