@@ -77,7 +77,9 @@ def check(ctx: click.Context, /, plugin: str, as_json: bool) -> None:
 
     Index coverage, the same batches again, copies, checkpoints, short last
     batches, no global random numbers. Exit code 0: every check held, 1: one did not.
-    NAME is an installed plugin's, as optcompare plugins lists it. It executes the plugin.
+    NAME is an installed plugin's, as optcompare plugins lists it.
+
+    It executes the plugin.
     """
     from ..verification.plugin_checks import check as checks
 

@@ -298,7 +298,7 @@ class TestCommand:
                 "--batch-sizes takes whole numbers from 1 on, separated by commas, got '0'",
             ),
             (["--tune", "1"], "tuning needs at least 2 learning rates, got --tune 1; give --tune 8"),
-            (["--max-epochs", "0"], "epochs must be positive, got 0"),
+            (["--max-epochs", "0"], "--max-epochs must be at least 1, got 0"),
         ],
     )
     def test_a_wrong_call_is_one_line(self, arguments, message, capsys):
