@@ -162,7 +162,7 @@ class TestControl:
 
     def test_single_samples_have_no_other_chunks(self):
         with pytest.raises(
-            ComparisonError, match=r"single updates on single samples; choose another with baseline"
+            ComparisonError, match=r"single updates on single samples; choose another baseline with baseline"
         ):
             compare(small_workload(), ["single", "full"], seeds=1, epochs=1, control=True)
 
