@@ -228,6 +228,7 @@ def test_running_out_of_memory_names_the_chunk():
     )
 
 
+@pytest.mark.slow
 def test_an_objective_takes_batches_of_any_form():
     class Pairs(torch.utils.data.Dataset):
         def __len__(self):

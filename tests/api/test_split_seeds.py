@@ -31,6 +31,7 @@ def final_losses(result, arm, seed, number):
     return [nn.functional.cross_entropy(model(x), y).item() for x, y in sets]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("trainer", ["loop", "lanes"])
 def test_each_seed_is_trained_and_measured_on_its_split(kind, trainer):

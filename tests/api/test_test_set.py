@@ -47,6 +47,7 @@ def test_the_last_record_of_each_trial_alone_holds_loss_and_metrics(kind):
         assert row[TESTED].tolist() == pytest.approx(measured_again(result, workload, *key), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tensors", "mapping"])
 def test_lanes_measure_what_the_loop_measures(kind):
     lanes, loop = both(held_out(kind=kind), ["full", "mini:6"], epochs=3)

@@ -288,6 +288,7 @@ def test_dry_run_shows_arms_updates_and_trials_and_writes_nothing(place):
     assert everything_in(place) == set()
 
 
+@pytest.mark.slow
 def test_quiet_prints_the_plot_alone(place):
     done = invoke("run", "--seeds", "1", "--epochs", "1", "--strategies", "full", "--quiet")
     assert done.stderr == ""

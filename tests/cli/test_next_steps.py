@@ -26,6 +26,7 @@ def test_more_seeds_are_as_many_as_a_claim_needs_or_two(result):
     assert next_steps(many, Path("run"))[-1] == "more seeds: optcompare run --resume run --seeds 12"
 
 
+@pytest.mark.slow
 def test_one_more_seed_is_named_where_the_verdict_asks_for_one(result):
     """Both lines of a run name the same command."""
     four = [f"full@sgd:lr={lr}" for lr in (0.1, 0.2, 0.3, 0.4)]

@@ -39,6 +39,7 @@ def test_a_run_writes_the_columns_that_the_schema_names_in_its_types(run, schema
         assert _OF_DTYPES[schema.column(name).dtype](table[name]), name
 
 
+@pytest.mark.slow
 def test_further_columns_of_records_are_losses_metrics_and_diagnostics():
     records = compare("digits", "full", seeds=1, epochs=1, diagnostics="grad_norm").records
     assert set(records.columns) - set(names(RECORDS_SCHEMA)) == {

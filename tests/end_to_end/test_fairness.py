@@ -320,6 +320,7 @@ class TestEvaluation:
         assert finals(rare) == finals(often)
         assert len(rare.records) == 2 * len(rare.trials) < len(often.records)
 
+    @pytest.mark.slow
     def test_a_metric_that_draws_random_numbers_changes_nothing(self):
         def model():
             return nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))

@@ -451,6 +451,7 @@ class TestRandomNumbers:
     def test_where_nothing_is_drawn_there_is_nothing_to_say(self):
         assert line(compare(small_workload(), "full", seeds=1, epochs=1), "shared random numbers") is None
 
+    @pytest.mark.slow
     def test_samples_of_a_dataset_are_the_same_for_all_arms_whatever_their_batches(self):
         read: dict = {}
 

@@ -94,6 +94,7 @@ def test_a_tuned_run_is_saved_and_tuned_alike_when_run_again(tuned, tmp_path):
     assert loaded.tuning().equals(tuned.tuning())
 
 
+@pytest.mark.slow
 def test_rates_that_diverge_are_worst_and_an_edge_is_said():
     result = compare("line", ["single"], seeds=1, epochs=40, tune=3, tune_range=(0.01, 100.0), tune_seeds=1)
     assert result.tuning()["score"].map(math.isinf).tolist() == [False, True, True]
@@ -114,6 +115,7 @@ def test_several_rates_make_an_arm_each():
     ]
 
 
+@pytest.mark.slow
 def test_a_rate_is_scaled_with_the_batch_size():
     """Reference .02 at 4 samples: ×2.5 at 10, ×.5 at 2; or their square roots.
 

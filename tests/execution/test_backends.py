@@ -205,6 +205,7 @@ def test_interrupted_with_jobs_and_resumed_with_others_it_ends_in_the_same_bits(
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
 
 
+@pytest.mark.slow
 def test_an_executor_of_threads_handed_in_trains_the_same_and_is_left_running():
     settings = {"strategies": ["mini:3", "full"], "seeds": 3, "epochs": 3, "trainer": "loop"}
     with ThreadPoolExecutor(2) as threads:
@@ -331,6 +332,7 @@ def test_no_worker_outlives_the_run(tmp_path, number):
         assert load(tmp_path / "x").status == "interrupted"
 
 
+@pytest.mark.slow
 def test_two_runs_do_not_share_a_directory(tmp_path):
     settings = {"strategies": ["full"], "seeds": 1, "epochs": 2, "trainer": "loop"}
     compare(small_workload(), **settings, out=tmp_path / "run")

@@ -228,6 +228,7 @@ def test_another_loss_does_not_go_on_in_a_run_of_the_first(tmp_path, resumed, re
         compare(small_workload(n=24, loss=resumed), **question)
 
 
+@pytest.mark.slow
 def test_another_activation_does_not_go_on_either(tmp_path):
     def model(activation):
         return lambda: nn.Sequential(nn.Linear(3, 4), activation(), nn.Linear(4, 1))

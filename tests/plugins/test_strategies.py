@@ -118,6 +118,7 @@ def test_the_noise_scale_is_a_ratio_of_means(registry):
     assert np.mean(found) == pytest.approx(D / (MEAN_NORM**2 - D / N), rel=0.08)
 
 
+@pytest.mark.slow
 def test_cabs_follows_the_loss_down_to_small_batches(registry):
     """lr .1, trΣ = 100, L = 2: 5, from 2 on. trΣ̂ of a batch of 5 has a standard deviation of 7%, of 20 of
     them 1.6%.

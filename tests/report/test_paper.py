@@ -137,6 +137,7 @@ def test_wrong_arguments_of_a_figure_are_one_line(digits, arguments, message):
 
 
 class TestWhatIsShown:
+    @pytest.mark.slow
     def test_validation_and_training_loss_stand_side_by_side(self, digits):
         result = load(digits)
         assert [ax.get_ylabel() for ax in result.plot().axes if ax.get_ylabel()] == [
@@ -152,6 +153,7 @@ class TestWhatIsShown:
             optcompare.figure("final", load(digits), metric="valid_accuracy")
         )
 
+    @pytest.mark.slow
     def test_final_values_of_a_test_set_are_a_row(self, digits):
         result = load(digits)
         result.records["test_loss"] = np.linspace(1.0, 2.0, len(result.records))

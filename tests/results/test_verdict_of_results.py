@@ -19,6 +19,7 @@ def test_it_speaks_of_the_test_set_where_there_is_one():
     )
 
 
+@pytest.mark.slow
 def test_it_says_on_how_many_splits_it_rests_and_counts_them_as_observations():
     asked = {**ASKED, "workload": held_out(test=None), "seeds": 4}
     one, two = compare(**asked), compare(**asked, split_seeds=2)

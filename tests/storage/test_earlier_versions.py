@@ -146,6 +146,7 @@ def test_before_it_goes_on_a_trial_of_each_arm_is_trained_again(earlier, monkeyp
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "change"),
     [

@@ -96,6 +96,7 @@ def test_a_damaged_file_is_named(runs):
         load_all([runs / "a", runs / "b"])
 
 
+@pytest.mark.slow
 def test_single_runs_leave_nothing_in_the_state_directory(runs, tmp_path):
     load_all([runs / "a"])
     compare(small_workload(), ["full", "mini:5"], seeds=2, epochs=2, out=tmp_path / "other")

@@ -251,6 +251,7 @@ def test_a_look_that_is_none_is_named(run):
         load(run)
 
 
+@pytest.mark.slow
 def test_files_of_other_names_among_the_states_do_no_harm(run):
     for name in ("parts", "states"):
         (run / name).mkdir(exist_ok=True)

@@ -171,6 +171,7 @@ def test_what_changed_since_is_listed_and_refused(tmp_path):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "why"),
     [

@@ -112,6 +112,7 @@ def by_hand(factory, workload, updates, size, seed=0, lr=0.05):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factory", [Closes, Hooked, Bound, Marked, Locked, Derived, old_weight_norm])
 @pytest.mark.parametrize("trainer", ["loop", "lanes"])
 def test_a_module_trains_as_a_plain_loop_trains_it(factory, trainer):

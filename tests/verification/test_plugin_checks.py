@@ -75,6 +75,7 @@ def test_a_strategy_that_breaks_a_rule_is_told_which_and_how(tmp_path, fault):
         raise AssertionError(found[name].detail)
 
 
+@pytest.mark.slow
 def test_a_workload_that_shares_its_model_and_an_optimizer_that_forgets_are_told(tmp_path):
     (tmp_path / "mine.py").write_text(
         '''

@@ -187,6 +187,7 @@ def many(seeds, marks, arms=3):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "marks"), [(500, 60), (3, 20_000)])
 def test_a_large_run_makes_a_small_page(seeds, marks):
     records = many(seeds, marks)
@@ -209,6 +210,7 @@ def test_the_axis_of_seconds_says_how_they_were_found(clock, said):
     assert said in data["xs"][3]["name"]
 
 
+@pytest.mark.slow
 def test_of_many_trials_the_table_shows_some_and_those_that_did_not_finish_first(result, monkeypatch):
     monkeypatch.setattr(pages, "ROWS", 5)
     trials = result.trials.copy()

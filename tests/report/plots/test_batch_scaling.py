@@ -205,6 +205,7 @@ class TestUpdates:
         assert "knee →" in texts(panel(study(sizes=(1, 2, 4, 8), jitter=0.0), UPDATES))
         assert labelled(panel(study(least=1e-9), UPDATES), "_knee") == []
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("width", "knee", "first"),
         [
@@ -324,6 +325,7 @@ class TestCritical:
             "noise scale: not measured",
         ]
 
+    @pytest.mark.slow
     def test_an_endless_interval_ends_in_an_arrow_at_the_edge(self):
         """|G|² is positive from all rows, and not without the second block of them: the upper end is
         infinite.
@@ -359,6 +361,7 @@ class TestNoise:
         )
         assert panel(found, NOISE).patches == [] or not len(panel(found, NOISE).patches)
 
+    @pytest.mark.slow
     def test_a_point_without_a_gradient_stands_on_the_edge(self):
         found = study(noise=pd.DataFrame(noise("sgd", squared=-0.5)))
         ax = panel(found, NOISE)
@@ -378,6 +381,7 @@ class TestNoise:
         assert "Dashed: knee, if near." in caption(found, NOISE)
         assert "Dashed: knee." in caption(study(), NOISE)
 
+    @pytest.mark.slow
     def test_none_is_said(self):
         found = study(points=False)
         assert texts(panel(found, NOISE)) == ["not measured"]

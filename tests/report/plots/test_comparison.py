@@ -369,6 +369,7 @@ def test_no_text_touches_another_where_all_diverge(count):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("low", "high"), [(1e-30, 1e3), (0.31, 0.69), (0.5, 0.501), (1e-9, 3e-9), (1e-3, 20), (2, 30)]
 )
@@ -524,6 +525,7 @@ def test_the_callers_settings_change_nothing_and_are_kept(line):
     np.testing.assert_array_equal(*pixels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 def test_saves_in_every_format(line, suffix):
     records, trials, paths = line

@@ -138,6 +138,7 @@ class TestEdges:
         result = compare("line", "full", optimizer, lr=0.1, seeds=1, epochs=2)
         np.testing.assert_allclose(stability_edges(result.records, result.comparison), edge)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("optimizer", "factor"), [("sgd:momentum=0.6", 3.2), ("sgd:momentum=0.6:nesterov=true", 3.2 / 2.2)]
     )
@@ -208,6 +209,7 @@ class TestWhereTheyStand:
         with pytest.raises(PluginError, match="panel broken: ZeroDivisionError"):
             figure("broken", result)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", PANELS)
     @pytest.mark.parametrize("width", [3.4, 7])
     @pytest.mark.parametrize(

@@ -123,6 +123,7 @@ def test_maps_fill_their_rows(count):
     assert (maps.rows * maps.columns - count) / maps.columns < 0.5
 
 
+@pytest.mark.slow
 def test_the_caption_of_paths_says_which_seed_and_how_far_each_went():
     result = optcompare.compare(
         "line", ["full", "full@sgd:lr=5"], seeds=1, epochs=9, trainer="loop", progress=False

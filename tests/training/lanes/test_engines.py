@@ -97,6 +97,7 @@ class TestAuto:
             tasks = Tasks(LanesTrainer(prepared.trainer, 2**30), prepared.estimates, [trials], said.append)
             return [(task.trainer, len(task.trials)) for task in tasks.of(trials)], said, tasks.notes
 
+    @pytest.mark.slow
     def test_a_long_run_takes_lanes(self, registry, monkeypatch):
         dealt, said, notes = self.dealt(registry, monkeypatch, lane_seconds=0.0)
         assert dealt == [("lanes", 10)] * 3
@@ -210,6 +211,7 @@ class TestCompiled:
         monkeypatch.setattr("torch._inductor.cpp_builder.get_cpp_compiler", none)
         assert inductor.obstacle.__wrapped__() == "there is no C++ compiler (g++ or clang++)"
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("compiler", "why"),
         [
@@ -246,6 +248,7 @@ class TestCompiled:
         assert told(lanes, "compiled in 1 s")
         assert trainers(lanes) == {"lanes"}
 
+    @pytest.mark.slow
     def test_a_compiled_program_that_computes_something_else_is_not_used(self, fake, monkeypatch):
         monkeypatch.setattr(Fake, "factor", 1.01)
         lanes, loop = both(small_workload(), "single")

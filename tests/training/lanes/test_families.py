@@ -224,6 +224,7 @@ FALLBACKS = {
 
 
 class TestFallbacks:
+    @pytest.mark.slow
     @pytest.mark.parametrize("case", FALLBACKS)
     def test_what_lanes_cannot_do_goes_to_the_loop_with_a_note(self, case):
         changes, reason = FALLBACKS[case]
@@ -308,6 +309,7 @@ class TestFallbacks:
         )
         agree(lanes, loop)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("fault", ["strategy", "loss"])
     def test_a_trial_that_fails_while_it_is_checked_fails_alone(self, fault):
         class Ends(Strategy):
@@ -328,6 +330,7 @@ class TestFallbacks:
         assert set(loop.trials["status"]) == {"failed", "finished"}
         agree(lanes, loop)
 
+    @pytest.mark.slow
     def test_no_forward_pass_is_larger_than_the_chunk(self):
         def hungry(output, y):
             if len(y) > 5:

@@ -90,6 +90,7 @@ class TestAgreement:
         agree(lanes, loop)
         assert trainers(lanes) == {"lanes"}
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("budget", [{"epochs": 3}, {"updates": 7}, {"samples": 25}])
     @pytest.mark.parametrize("measure", [0, 3])
     def test_budgets_and_marks_are_those_of_the_loop(self, budget, measure):
@@ -205,6 +206,7 @@ class TestGroups:
             for name in ("status", "updates", "final_sha256", "batches", "orders", "path"):
                 assert one["progress"][name] == other["progress"][name]
 
+    @pytest.mark.slow
     def test_a_lane_that_ended_does_not_set_back_the_others_strategy(self, registry):
         loop = make_trainer(
             registry,
@@ -390,6 +392,7 @@ class TestDynamics:
 
 
 class TestEvidence:
+    @pytest.mark.slow
     def test_the_certificate_counts_trials_and_names_the_largest_difference(self):
         lanes, loop = both(small_workload(), "mini:4", ["sgd", "adadelta"], seeds=2)
         check, alone = lanes.certificate[-1], loop.certificate[-1]
