@@ -137,7 +137,7 @@ def rank_words(test: RankTest) -> str:
         )
         return f"The arms differ in rank ({facts}){joined}."
     finding = f"No difference in rank is found ({facts})" + (
-        ", so no two arms are said to differ" if k > 2 else ""
+        ", so no difference between two arms is claimed" if k > 2 else ""
     )
     if test.floor <= ALPHA:
         return f"{finding}."

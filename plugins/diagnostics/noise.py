@@ -43,10 +43,11 @@ class GradVariance(_OfSamples):
 class NoiseScale(_OfSamples):
     """The gradient noise scale trΣ/|G|² at w_u, in samples (McCandlish et al. 2018, arXiv 1812.06162).
 
-    Estimated from R = `rows` training samples, drawn without replacement (all, if there are no more), in
-    evaluation mode: trΣ̂/|G|²̂ with trΣ̂ = Σ|g_i - ḡ|²/(R-1) and |G|²̂ = |ḡ|² - trΣ̂/R, both unbiased. The value
-    is inf if |G|²̂ is not positive, since the noise then hides the gradient, and nan if the gradients do not
-    vary either. Do not average these ratios over records or seeds, which is strongly biased; increase `rows`.
+    Estimated from R = `rows` training samples, drawn without replacement (all, if there are no more),
+    in evaluation mode: trΣ̂/|G|²̂ with trΣ̂ = Σ|g_i - ḡ|²/(R-1) and |G|²̂ = |ḡ|² - trΣ̂/R, both
+    unbiased. The value is inf if |G|²̂ is not positive, since the noise then hides the gradient, and
+    nan if the gradients do not vary either. Do not average these ratios over records or seeds, which
+    is strongly biased; increase `rows`.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("noise_scale",)

@@ -160,7 +160,7 @@ def test_words_where_they_do_not_differ_tell_no_two_apart():
     assert rank_words(rank_test(ranked("123", "123", "132"))) == (
         "No difference in rank is found (exact p = 0.194; Friedman's χ²(2) = 4.67, Iman and Davenport's "
         "F(2, 4) = 7), "
-        "so no two arms are said to differ."
+        "so no difference between two arms is claimed."
     )
 
 
@@ -170,7 +170,7 @@ def test_words_say_that_the_workloads_are_too_few_for_any_difference():
     """
     three, two = rank_words(rank_test(alike(3, 2))), rank_words(rank_test(alike(2, 5)))
     assert three.endswith(
-        "differ: 2 workloads are too few for 3 arms, since the smallest possible p is 0.167."
+        "claimed: 2 workloads are too few for 3 arms, since the smallest possible p is 0.167."
     )
     assert two == (
         "No difference in rank is found (sign test, exact p = 0.0625): "

@@ -140,7 +140,7 @@ def test_arms_are_told_apart_by_rank_only_where_the_test_finds_a_difference(seve
     assert not labelled(none.axes[0], "_critical") + labelled(none.axes[0], "_bar")
     assert "critical" not in said(none)
     assert "No difference in rank is found (exact p = 0.194; Friedman's" in said(none)
-    assert "so no two arms are said to differ." in said(none)
+    assert "so no difference between two arms is claimed." in said(none)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_arms_are_told_apart_by_rank_only_where_the_test_finds_a_difference(seve
             ("123", "123", "132"),
             [
                 "No difference in rank is found (exact p = 0.194; Friedman's χ²(2) = 4.67, "
-                "Iman and Davenport's F(2, 4) = 7), so no two arms are said to differ."
+                "Iman and Davenport's F(2, 4) = 7), so no difference between two arms is claimed."
             ],
         ),
     ],

@@ -170,7 +170,7 @@ def test_the_lowest_versions_are_those_that_setup_allows():
     """Of torch alone the version of constraints.txt is tested: older builds bring gigabytes."""
     lowest = {
         pin.name: str(pin.specifier).removeprefix("==")
-        for line in text("constraints-lowest.txt").splitlines()
+        for line in text(".ci/constraints-lowest.txt").splitlines()
         if line and not line.startswith("#")
         for pin in [Requirement(line)]
     }
