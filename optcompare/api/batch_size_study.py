@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from ..core.choices import TrainerName
+from ..core.choices import MeasureRows, TrainerName
 from ..core.goal import GOAL_WINDOW
 from ..execution.run import execute
 from ..execution.run_options import RunOptions
@@ -46,6 +46,7 @@ def batch_size_study(
     autocast: str | None = None,
     threads: int = 1,
     deterministic: bool = True,
+    measure_rows: MeasureRows = None,
     recalibrate: bool | None = None,
     trainer: TrainerName = "auto",
     memory: str | None = None,
@@ -84,6 +85,8 @@ def batch_size_study(
         autocast: "bfloat16" for the forward passes. None: ``dtype``.
         threads: CPU threads of each trial.
         deterministic: Use deterministic algorithms where torch has them, and note where it has none.
+        measure_rows: Rows of each set that measurements far from the goal are over; as in
+            :func:`optcompare.compare`.
         recalibrate: Compute the running averages of BatchNorm again before each measurement; as in
             :func:`optcompare.compare`.
         trainer: "loop", "lanes" or "auto"; as in :func:`optcompare.compare`.
@@ -122,6 +125,7 @@ def batch_size_study(
         autocast=autocast,
         threads=threads,
         deterministic=deterministic,
+        measure_rows=measure_rows,
         recalibrate=recalibrate,
         trainer=trainer,
         plugins=texts("plugins", plugins),

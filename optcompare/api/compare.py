@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from ..core.budget import one_budget
-from ..core.choices import LrScaling, TrainerName
+from ..core.choices import LrScaling, MeasureRows, TrainerName
 from ..errors import ComparisonError
 from ..execution.run import execute
 from ..execution.run import resume as resume_run
@@ -64,6 +64,7 @@ def compare(
     chunk: int | None = None,
     eval_chunk: int | None = None,
     measure: int = 1,
+    measure_rows: MeasureRows = None,
     recalibrate: bool | None = None,
     plane: bool = False,
     diagnostics: str | Sequence[DiagnosticLike] | DiagnosticLike = (),
@@ -129,6 +130,10 @@ def compare(
             input.
         eval_chunk: Rows in one forward pass of evaluation. None: 4 MiB of input.
         measure: Measurements of every arm per epoch; 0: only before and after.
+        measure_rows: Rows of each set that measurements between the first and the last of a trial are over:
+            a number, drawn once for all arms and seeds, or "all". None: at least 1,024, and as many as keep
+            all these measurements within a quarter of the cost of training. First and last values, those of
+            the test set, and those that reach a goal are over all rows.
         recalibrate: Compute the running averages of BatchNorm again before each measurement, on a copy, from
             up to 2,048 training rows that are the same for all arms. The columns ``raw_train_loss``, … then
             hold the measurements with the averages of training. None: only if some arm makes so few updates
@@ -174,6 +179,8 @@ def compare(
     previous = None if resume is None else PreviousRun.read(Path(resume))
     if previous is not None and recalibrate is None:
         recalibrate = previous.comparison.recalibrate
+    if previous is not None and measure_rows is None:
+        measure_rows = previous.comparison.measure_rows or "all"
     question = Question(
         workload=workload,
         strategies=strategies,
@@ -202,6 +209,7 @@ def compare(
         chunk=chunk,
         eval_chunk=eval_chunk,
         measure=measure,
+        measure_rows=measure_rows,
         recalibrate=recalibrate,
         plane=plane,
         diagnostics=diagnostics,

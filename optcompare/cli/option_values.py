@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import click
 
 from ..core.bounds import parse_count
+from ..core.choices import MeasureRows
+from ..core.comparison_checks import FEWEST_MEASURE_ROWS
 from ..core.parameters import suggestion
 from ..errors import ComparisonError
 
@@ -176,6 +178,26 @@ def memory(text: str, option: str) -> str:
 
     memory_limit(text, torch.device("cpu"))
     return text
+
+
+def measured_rows(text: str, option: str) -> MeasureRows:
+    """Read how many rows are measured, a number or ``all``.
+
+    Args:
+        text: The value that the user typed.
+        option: The name of the option, for error messages.
+
+    Returns:
+        The number, or "all".
+
+    Raises:
+        ComparisonError: It is neither.
+    """
+    if text == "all":
+        return "all"
+    if not text.isdecimal():
+        raise ComparisonError(f"{option} takes a number of rows, or all; got '{text}'")
+    return parse_count(option, text, FEWEST_MEASURE_ROWS)
 
 
 def trial_sample(text: str, option: str) -> int | None:

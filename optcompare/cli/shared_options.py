@@ -11,7 +11,7 @@ import click
 from ..core.choices import DTYPES, TRAINERS
 from ..execution.run_options import RunOptions
 from ..planning.question import Question
-from .option_values import memory, plot_formats, read_by
+from .option_values import measured_rows, memory, plot_formats, read_by
 
 QUESTION, OPTIONS = Question(), RunOptions()
 """Where the defaults of options are taken from."""
@@ -69,6 +69,13 @@ SEEDS = (
 )
 TUNE_SEEDS = setting("--tune-seeds", type=int, metavar="N", help="Seeds for tuning only.")
 MEASURING = (
+    setting(
+        "--measure-rows",
+        callback=read_by(measured_rows),
+        metavar="all|K",
+        help="Rows of each set that measurements between the first and the last are over, the same for all "
+        "arms.  [default: at least 1024, so that measuring costs at most a quarter of training]",
+    ),
     setting(
         "--recalibrate/--no-recalibrate",
         help="Computes BatchNorm's running averages anew before each measurement, on a copy, for all arms.  "

@@ -8,6 +8,8 @@ LrScaling = Literal["none", "linear", "sqrt"]
 TrainerName = Literal["auto", "loop", "lanes"]
 Dtype = Literal["float32", "float64"]
 Autocast = Literal["bfloat16"]
+MeasureRows = int | Literal["all"] | None
+"""Rows of each set that evaluation points measure; None: as many as the cost of training allows."""
 
 LR_SCALINGS: tuple[LrScaling, ...] = get_args(LrScaling)
 TRAINERS: tuple[TrainerName, ...] = get_args(TrainerName)

@@ -22,6 +22,7 @@ from .comparison_checks import (
     check_choices,
     check_counts,
     check_goal,
+    check_measure_rows,
     check_precision,
     check_schedules,
     check_seeds,
@@ -48,6 +49,8 @@ class Comparison:
         deterministic: Whether deterministic algorithms are used where torch has some.
         eval_chunk: Rows in one forward pass of evaluation.
         measure: Measurements of every arm per epoch; 0: only before and after.
+        measure_rows: Rows of each set that the measurements between the first and the last of a trial are
+            over, the same for all arms; None: all.
         trainer: "loop", "lanes" (as far as they can), or "auto": whichever takes less time.
         order: "shuffled", or "custom" where the caller passed a function.
         plugins: Files and modules that were named for this comparison.
@@ -100,10 +103,12 @@ class Comparison:
     margin: float | None = None
     recalibrate: bool = False
     split_seeds: int = 1
+    measure_rows: int | None = None
 
     def __post_init__(self) -> None:
         check_arms(self.arms)
         check_counts({name: getattr(self, name) for name in COUNTS})
+        check_measure_rows(self.measure_rows)
         check_seeds(self.seeds, self.split_seeds)
         check_precision(self.dtype, self.autocast)
         check_choices({name: getattr(self, name) for name in FLAGS}, self.trainer)

@@ -23,6 +23,8 @@ COUNTS = {
     "split_seeds": (1, MAX_SEEDS),
 }
 """The smallest and the largest value of each count."""
+FEWEST_MEASURE_ROWS = 32
+"""The fewest rows that a measurement may be over."""
 
 
 def check_seeds(seeds: Sequence[int], split_seeds: int) -> None:
@@ -116,6 +118,19 @@ def check_goal(goal: str | None, stop_at_goal: bool, goal_window: float, margin:
             "--goal-window is a share of the samples, from 0 up to but without 1, got "
             f"{goal_window!r}; give 0.25"
         )
+
+
+def check_measure_rows(rows: int | None) -> None:
+    """Check the number of rows that measurements are over.
+
+    Args:
+        rows: Rows of each set; None: all.
+
+    Raises:
+        ComparisonError: They are fewer than :data:`FEWEST_MEASURE_ROWS`, of which a standard error is known.
+    """
+    if rows is not None:
+        check_count("--measure-rows", rows, FEWEST_MEASURE_ROWS, MAX_AMOUNT)
 
 
 def check_schedules(arms: Sequence[Arm], budget: Budget) -> None:

@@ -14,6 +14,8 @@ GOAL_ROWS = 1024
 """Rows measured at every update near such a goal: the same for all trials, drawn once."""
 TRAIN, VALID, TEST = "train_", "valid_", "test_"
 """The prefixes of the columns of losses and metrics."""
+ROWS_COLUMNS = ("train_rows", "valid_rows")
+"""The columns of the numbers of rows over which they were measured."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ class Goal:
                 f"goal '{text}': '{value}' is not a number; give one, as in valid_loss=0.2"
             ) from None
 
+    @property
+    def data(self) -> str:
+        """Return the set on which the metric is measured: ``train`` or ``valid``."""
+        return self.metric.partition("_")[0]
+
     def __str__(self) -> str:
         return f"{self.metric}={repr(float(self.value)).removesuffix('.0')}"
 
@@ -106,5 +113,6 @@ def metric_columns(columns: Iterable[str]) -> list[str]:
     Returns:
         Losses first, training before validation, else in the given order.
     """
-    found = [name for name in columns if name.startswith((TRAIN, VALID)) and name != "train_seconds"]
+    others = {"train_seconds", *ROWS_COLUMNS}
+    found = [name for name in columns if name.startswith((TRAIN, VALID)) and name not in others]
     return sorted(found, key=lambda name: (not name.endswith("_loss"), name.startswith(VALID)))

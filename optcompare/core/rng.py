@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 ORDER, TRAINING, STRATEGY, SAMPLE, DIAGNOSTIC, RECALIBRATION, SPLIT = 1, 2, 3, 4, 5, 6, 7
-GRID_SHIFT, TUNING_SEEDS = 8, 9
+GRID_SHIFT, TUNING_SEEDS, EVALUATION_ROWS = 8, 9, 10
 
 
 def seed_sequence(tag: int, *parts: int) -> np.random.SeedSequence:

@@ -15,7 +15,7 @@ from ..core.comparison import Trial
 from ..core.trial_key import TrialKey
 from ..errors import RunDirectoryError
 from ..storage.journal import Journal
-from ..storage.previous_run import PreviousRun, prolonged, untested
+from ..storage.previous_run import PreviousRun, prolonged, records_before_end
 from ..storage.state_files import SavedTask
 from ..training.measurement.counters import Progress
 from ..training.measurement.record import outcome_of
@@ -151,7 +151,7 @@ class Runner:
         for trial, outcome in left.ended:
             self._restore(trial, outcome, previous)
         for trial in left.prolonged:
-            self._reopen(trial, [untested(record) for record in previous.records_of(trial)])
+            self._reopen(trial, records_before_end(previous.records_of(trial), previous.states[trial]))
         begun = set[Trial]()
         for records, state, whole in tasks_under_way(previous, left.fresh, self._setup):
             if not whole:  # Otherwise a later resume, with the new budget, would continue from it.

@@ -31,6 +31,7 @@ class Estimate:
         seconds: The seconds of updates and measurements together.
         draws: Whether its first updates drew random numbers.
         update_seconds: The seconds of one update alone.
+        batch_size: The mean samples of an update, of the first one where more are not known ahead.
     """
 
     arm: Arm
@@ -39,6 +40,7 @@ class Estimate:
     seconds: float
     draws: bool = False
     update_seconds: float = 0.0
+    batch_size: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,14 @@ def estimate_trial(
     measurements = min(updates, epochs * comparison.measure + early) + 2
     known = int(updates) if total is not None and (planned or unit == "updates") else None
     seconds = updates * pace.update + measurements * pace.measurement
-    return Estimate(arm, known, measurements, seconds, update_seconds=pace.update)
+    return Estimate(
+        arm,
+        known,
+        measurements,
+        seconds,
+        update_seconds=pace.update,
+        batch_size=sum(sizes) / len(sizes),
+    )
 
 
 def _pace_of(records: list[Record], state: Mapping[str, Any], test_share: float) -> Pace:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..analysis.certificate import Reference
 from ..analysis.traits import Traits
+from ..core.choices import MeasureRows
 from ..core.comparison import Comparison
 from ..core.named_code import code_of
 from ..core.rng import preserved_rng
@@ -19,11 +21,14 @@ from ..storage.trusted_code import remember
 from ..training.device import collect_nondeterministic, torch_settings
 from ..training.device import resolve as resolve_device
 from ..training.loop.trainer import LoopTrainer
+from ..training.measurement.evaluation import regular_sources
+from ..training.measurement.recalibration import Sample
 from ..training.placement import cast_note
 from ..training.settings import preserved_settings
 from ..training.setup import Setup
 from .dry_run import dry_run
 from .estimates import Estimate
+from .measured_rows import check_choice, choose_rows
 from .precision import precision_notes
 from .question import Question
 from .recalibration import check_recalibrate, decide, find_traits, with_recalibration
@@ -83,12 +88,14 @@ def prepare(registry: Registry, question: Question, *, held: bool = True) -> Pre
         OptcompareError: It cannot be run.
     """
     check_recalibrate(question.recalibrate)
+    check_choice(question.measure_rows)
     if getattr(multiprocessing.current_process(), "_inheriting", False):  # it imports the parent's script
         raise SystemExit(Demand.unguarded)
     with torch_cache_of_this_user(), preserved_rng(), preserved_settings():
         setup, notes = resolve(registry, question)
         registry.warnings += remember(code_of(setup.comparison))
-        return _with_dry_run(registry, setup, notes, question.recalibrate, held)
+        choices = _Choices(question.recalibrate, question.measure_rows)
+        return _with_dry_run(registry, setup, notes, choices, held)
 
 
 def prepare_again(registry: Registry, comparison: Comparison) -> Prepared:
@@ -107,7 +114,16 @@ def prepare_again(registry: Registry, comparison: Comparison) -> Prepared:
     resolve_device(comparison.device, comparison.dtype)
     with torch_cache_of_this_user(), preserved_rng(), preserved_settings():
         setup, notes = restore(registry, comparison)
-        return _with_dry_run(registry, setup, notes, comparison.recalibrate, True)
+        choices = _Choices(comparison.recalibrate, comparison.measure_rows or "all")
+        return _with_dry_run(registry, setup, notes, choices, True)
+
+
+@dataclass(frozen=True)
+class _Choices:
+    """Hold the choices of the user that else the dry run makes."""
+
+    recalibrate: bool | None
+    measure_rows: MeasureRows
 
 
 @dataclass(frozen=True)
@@ -122,11 +138,11 @@ class _DryRun:
 
 
 def _with_dry_run(
-    registry: Registry, setup: Setup, notes: list[str], recalibrate: bool | None, held: bool
+    registry: Registry, setup: Setup, notes: list[str], choices: _Choices, held: bool
 ) -> Prepared:
     comparison, operations = setup.comparison, list[str]()
     with torch_settings(comparison.threads, comparison.deterministic), collect_nondeterministic(operations):
-        done = _dry_run(setup, recalibrate, held)
+        done = _dry_run(setup, choices, held)
     trainer, reference = done.trainer, done.reference
     if operations:
         notes = [
@@ -146,24 +162,38 @@ def _with_dry_run(
     return Prepared(registry, trainer.setup, trainer, done.estimates, notes, reference, done.traits)
 
 
-def _dry_run(setup: Setup, recalibrate: bool | None, held: bool) -> _DryRun:
+def _dry_run(setup: Setup, choices: _Choices, held: bool) -> _DryRun:
     """Make the dry run with copies of a slow module, or without where copies train otherwise."""
     trainer = LoopTrainer(dataclasses.replace(setup, copies=held))
     try:
-        return _dry_run_of(trainer, recalibrate, held)
+        return _dry_run_of(trainer, choices, held)
     except OptcompareError:
         if not trainer.copied:
             raise
-        return _dry_run_of(LoopTrainer(setup), recalibrate, held)
+        return _dry_run_of(LoopTrainer(setup), choices, held)
 
 
-def _dry_run_of(trainer: LoopTrainer, recalibrate: bool | None, held: bool) -> _DryRun:
+def _dry_run_of(trainer: LoopTrainer, choices: _Choices, held: bool) -> _DryRun:
     estimates = dry_run(trainer)
-    traits = find_traits(trainer, estimates)
-    decision = decide(recalibrate, traits, estimates, trainer.setup.comparison.stop_at_goal)
-    trainer = trainer.for_comparison(dataclasses.replace(trainer.setup.comparison, recalibrate=decision.on))
+    traits, comparison = find_traits(trainer, estimates), trainer.setup.comparison
+    decision = decide(choices.recalibrate, traits, estimates, comparison.stop_at_goal)
+    comparison = dataclasses.replace(comparison, recalibrate=decision.on)
+    rows = _measured_rows(trainer, comparison, choices.measure_rows, estimates)
+    trainer = trainer.for_comparison(dataclasses.replace(comparison, measure_rows=rows))
     if decision.on:
         estimates = with_recalibration(trainer, estimates)
     reference = check_reference(trainer, estimates) if held else Reference()
     trainer.setup = dataclasses.replace(trainer.setup, uncut=reference.uncut)
     return _DryRun(trainer, estimates, reference, traits, decision.note)
+
+
+def _measured_rows(
+    trainer: LoopTrainer, comparison: Comparison, choice: MeasureRows, estimates: Sequence[Estimate]
+) -> int | None:
+    """Return the rows that evaluation points measure; None: all, as where the loss needs them at once."""
+    if not trainer.setup.workload.in_parts:
+        return None
+    sizes = [source.n for source in regular_sources(trainer.sources).values()]
+    sample = Sample.of(sizes[0], comparison.eval_chunk)
+    recalibration = sample.passes * sample.size if comparison.recalibrate else 0
+    return choose_rows(choice, sizes, comparison.budget, comparison.measure, estimates, recalibration)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..core.bounds import MAX_SEEDS, check_count
-from ..core.choices import LrScaling, TrainerName
+from ..core.choices import LrScaling, MeasureRows, TrainerName
 from ..core.goal import GOAL_WINDOW
 from ..errors import ComparisonError
 
@@ -68,6 +68,7 @@ class Question:
     chunk: int | None = None
     eval_chunk: int | None = None
     measure: int = 1
+    measure_rows: MeasureRows = None
     recalibrate: bool | None = None
     plane: bool = False
     diagnostics: str | Sequence[DiagnosticLike] | DiagnosticLike = ()

@@ -34,6 +34,7 @@ SAME = (
     "deterministic",
     "eval_chunk",
     "measure",
+    "measure_rows",
     "order",
     "goal",
     "stop_at_goal",

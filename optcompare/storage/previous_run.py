@@ -164,6 +164,20 @@ def prolonged(state: TrialState) -> TrialState:
     return {**state, "progress": {**state["progress"], "status": "running", "tested": {}}}
 
 
-def untested(record: Record) -> Record:
-    """Return the last record of a trial that continues, without its values on the test set."""
-    return {name: math.nan if name.startswith(TEST) else value for name, value in record.items()}
+def records_before_end(records: Sequence[Record], state: TrialState) -> list[Record]:
+    """Return the records of a trial that continues as they were before it ended.
+
+    Args:
+        records: Its records, the last of which has values on the test set and over all rows.
+        state: Its final state, with the values of the last record on the sample of rows.
+
+    Returns:
+        Copies without values on the test set, the last with those on the sample.
+    """
+    before = [
+        {name: math.nan if name.startswith(TEST) else value for name, value in record.items()}
+        for record in records
+    ]
+    if before:
+        before[-1] |= state["progress"].get("sampled", {})
+    return before

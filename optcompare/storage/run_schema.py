@@ -50,6 +50,7 @@ COMPARISON_SCHEMA = object_of(
         "deterministic": boolean,
         "eval_chunk": whole(1),
         "measure": whole(),
+        "measure_rows": optional(whole(1)),
         "trainer": text,
         "order": text,
         "goal": optional(text),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ...core.columns import Record
 from ...core.comparison import Comparison
@@ -14,7 +15,14 @@ from ..device import Clock
 from ..epoch_end import EpochEnd, finish, lacks_record
 from ..loop.batch_plan import Plan
 from ..loop.trainer import why
-from ..measurement.evaluation import empty_test_columns, final_sources, next_evaluation, regular_sources
+from ..measurement.evaluation import (
+    empty_test_columns,
+    final_sources,
+    next_evaluation,
+    passes_of,
+    regular_sources,
+)
+from ..measurement.evaluation_rows import EvaluationRows
 from ..measurement.goal_watch import GoalWatch
 from ..measurement.projection import is_sketched, sketch
 from ..measurement.record import record_of
@@ -24,6 +32,9 @@ from .evaluation import LanesEvaluation
 from .lane import Lane, running
 from .program_cache import Programs
 from .updates import LanesUpdates
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class LanesRun:
@@ -55,6 +66,8 @@ class LanesRun:
         self._comparison, self._sources, self._programs = comparison, sources, programs
         self._budget, self._n = comparison.budget, sources["train"].n
         self._device = sources["train"].tensors[0].device
+        self._regular = regular_sources(sources)
+        self._rows = EvaluationRows.of(comparison, self._regular, comparison.split_of(lanes[0].trial.seed))
         self._watch = GoalWatch.of(comparison, programs.blueprint.workload, sources)
         self._evaluation = LanesEvaluation(comparison, programs.blueprint, sources, evaluated)
         self._updates = LanesUpdates(lanes, programs, numbers, comparison.budget, sources["train"])
@@ -176,9 +189,9 @@ class LanesRun:
                 [number for number in numbers if self._watch.to_be_probed(self.lanes[number].progress)]
             )
         with watch:
-            rows = self._evaluation.values(self._updates.carry, numbers, regular_sources(self._sources))
+            measured = self._values(numbers)
             self._keep_snapshots(numbers)
-        for number, values in zip(numbers, rows, strict=True):
+        for number, values in zip(numbers, measured, strict=True):
             progress = self.lanes[number].progress
             goal = (
                 self._watch.evaluated(progress, values) if self._watch else self._comparison.ends_at(values)
@@ -197,6 +210,39 @@ class LanesRun:
             self.records.append(lane.last)
         self._end([number for number in numbers if self.lanes[number].progress.status != "running"])
 
+    def _values(self, numbers: Sequence[int]) -> list[dict[str, float]]:
+        """Return losses, metrics and numbers of rows of lanes, as a trial alone measures them."""
+        rows, carry = self._rows, self._updates.carry
+        progress = [self.lanes[number].progress for number in numbers]
+        if not rows.sampled:
+            counts = rows.counts(self._regular)
+            return [{**one, **counts} for one in self._evaluation.values(carry, numbers, self._regular)]
+        parts = [rows.part_values(one) for one in progress]
+        sampled = self._evaluation.values(
+            carry, numbers, self._regular, partial(self._passes, rows=rows), parts
+        )
+        values = [{**one, **rows.counts()} for one in sampled]
+        near = [
+            place
+            for place, (one, own) in enumerate(zip(parts, values, strict=True))
+            if one is not None
+            and rows.may_be_reached(own[one.metric], one.standard_error(), progress[place], self._watch)
+        ]
+        if near and rows.goal is not None:
+            data = rows.goal.data
+            whole = self._evaluation.values(
+                carry, [numbers[place] for place in near], {data: self._regular[data]}
+            )
+            for place, own in zip(near, whole, strict=True):
+                values[place] |= {**own, **rows.counts([data])}
+                rows.note_goal(progress[place], values[place], self._watch)
+        for one, own in zip(progress, values, strict=True):
+            one.sampled = own if rows.not_whole(own) else {}
+        return values
+
+    def _passes(self, name: str, rows: EvaluationRows) -> Sequence[Tensor]:
+        return passes_of(name, self._sources[name], self._comparison.eval_chunk, rows)
+
     def _probe(self, numbers: Sequence[int]) -> None:
         """Measure lanes that are near their goal on a fixed sample of rows."""
         if self._watch is None or not numbers:
@@ -204,7 +250,10 @@ class LanesRun:
         clock, prefix = Clock(self._device), self._watch.prefix
         with clock:
             measured = {prefix: self._sources[prefix]}
-            rows = self._evaluation.values(self._updates.carry, numbers, measured, self._watch.rows)
+            passes = None if self._watch.rows is None else self._watch.rows.split(self._comparison.eval_chunk)
+            rows = self._evaluation.values(
+                self._updates.carry, numbers, measured, None if passes is None else lambda _: passes
+            )
         for number, values in zip(numbers, rows, strict=True):
             progress = self.lanes[number].progress
             self._watch.probed(progress, values[self._watch.goal.metric])
@@ -218,27 +267,43 @@ class LanesRun:
                 lane.progress.keep_snapshot(sketch([column[number] for column in weights]))
 
     def _end(self, numbers: Sequence[int]) -> None:
-        """Freeze lanes that have ended, and measure those that finished on the test set, if there is one."""
+        """Freeze lanes that have ended, with what is measured at the end alone."""
         finished = [number for number in numbers if self.lanes[number].progress.status == "finished"]
-        tested = final_sources(self._sources, self.lanes[0].trial)
         watch = Clock(self._device)
         try:
             with watch:
-                rows = self._evaluation.values(self._updates.carry, finished, tested) if tested else []
+                self._complete(numbers)
         except (*USER_CODE_ERRORS, KeyboardInterrupt):
             for number in finished:  # these lanes continue on the loop trainer
                 self.lanes[number].progress.status = "running"
             raise
-        for number, values in zip(finished, rows, strict=False):
-            lane = self.lanes[number]
-            lane.progress.tested = values
-            lane.progress.measure_seconds += watch.seconds / len(finished)
-            lane.last.update(values)
         for number in numbers:
+            self.lanes[number].progress.measure_seconds += watch.seconds / len(numbers)
             lane = self.lanes[number]
             self._freeze(number)
             lane.progress.final_sha256 = fingerprint(lane.state["model"])
             lane.state["progress"] = lane.progress.to_state()
+
+    def _complete(self, numbers: Sequence[int]) -> None:
+        """Measure all rows of lanes that have ended, and the test set of those that finished."""
+        carry, lanes = self._updates.carry, self.lanes
+        ended = [n for n in numbers if lanes[n].progress.status in ("finished", "diverged")]
+        left = [number for number in ended if lanes[number].progress.sampled]
+        if left:
+            sampled = {name: self._regular[name] for name in self._rows.sampled}
+            whole = self._evaluation.values(carry, left, sampled)
+            for number, values in zip(left, whole, strict=True):
+                progress = lanes[number].progress
+                progress.count_whole({**progress.sampled, **values, **self._rows.counts(sampled)})
+        tested = final_sources(self._sources, lanes[0].trial)
+        finished = [number for number in ended if lanes[number].progress.status == "finished"]
+        if tested:
+            for number, values in zip(
+                finished, self._evaluation.values(carry, finished, tested), strict=True
+            ):
+                lanes[number].progress.tested |= values
+        for number in ended:
+            lanes[number].last.update(lanes[number].progress.tested)
 
     def _freeze(self, number: int) -> None:
         self.lanes[number].state = self._state_of(number)

@@ -169,13 +169,13 @@ class TrialRun:
         self.measurement.measure()
 
     def close(self) -> None:
-        """Fingerprint the weights of a trial that has ended, and measure the test set if it has finished."""
+        """Fingerprint the weights of a trial that has ended, and complete its last record."""
         if self.progress.status == "running":
             return
         with self.measurement.evaluation_weights():
             self.progress.final_sha256 = fingerprint(self.model.state_dict())
-            if self.progress.status == "finished":
-                self.measurement.test()
+            if self.progress.status in ("finished", "diverged"):
+                self.measurement.complete()
 
     def another_model(self) -> torch.nn.Module:
         """Return another module of the factory at the shared start, on the device, which is not trained."""

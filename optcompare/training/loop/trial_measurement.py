@@ -26,6 +26,7 @@ from ..measurement.evaluation import (
     on_rows,
     regular_sources,
 )
+from ..measurement.evaluation_rows import EvaluationRows, PartValues
 from ..measurement.goal_watch import GoalWatch
 from ..measurement.module_flags import refuse_new_weights
 from ..measurement.projection import is_first, is_sketched, sketch
@@ -82,6 +83,7 @@ class TrialMeasurement:
         self._comparison, self._trial = comparison, trial
         self._live, self._progress, self._source = live, progress, sources["train"]
         self._sources, self._test = regular_sources(sources), final_sources(sources, trial)
+        self._rows = EvaluationRows.of(comparison, self._sources, comparison.split_of(trial.seed))
         self._watch = GoalWatch.of(comparison, setup.workload, sources)
         self._evaluated_at = math.inf
         self._empty_test_columns = empty_test_columns(setup.workload, sources, raw=comparison.recalibrate)
@@ -144,22 +146,24 @@ class TrialMeasurement:
             n = self._source.n
             self.records.append(record_of(self._comparison, self._trial, progress, n, values, "measured"))
 
-    def test(self) -> None:
-        """Measure the test set, if there is one, and add its columns to the last record of this task."""
-        if not self._test:
-            return
+    def complete(self) -> None:
+        """Measure all rows for the last record of a trial that has ended, and the test set if it finished.
+
+        Their columns replace those of the last record of this task.
+        """
         live, progress = self._live, self._progress
         POSITION.follow(progress)
         clock = Clock(live.device)
         with clock:
-            raw = self._raw(self._test)
-            with self.recalibrated():
-                chunk = self._comparison.eval_chunk
-                tested = evaluate(live.workload, live.model, self._test, chunk) | raw
-        progress.tested = tested
+            if progress.sampled:
+                names = self._rows.not_whole(progress.sampled)
+                whole = self._values_of({name: self._sources[name] for name in names})
+                progress.count_whole({**progress.sampled, **whole, **self._rows.counts(names)})
+            if self._test and progress.status == "finished":
+                progress.tested |= self._values_of(self._test)
         progress.measure_seconds += clock.seconds
-        if self.records:
-            self.records[-1] = {**self.records[-1], **tested}
+        if self.records and progress.tested:
+            self.records[-1] = {**self.records[-1], **progress.tested}
 
     def keep_update(self, batch: Tensor) -> None:
         """Keep weights and batch of the next update, for its diagnostics."""
@@ -183,30 +187,55 @@ class TrialMeasurement:
         watch.probed(self._progress, values[watch.goal.metric.removeprefix(f"{watch.prefix}_")])
 
     def _values(self) -> dict[str, float]:
-        """Return losses, metrics and diagnostics, by column.
+        """Return the columns of an evaluation point: losses, metrics, numbers of rows and diagnostics."""
+        progress, rows = self._progress, self._rows
+        if progress.updates == 0 or not rows.sampled:
+            values = {**self._values_of(self._sources), **rows.counts(self._sources)}
+        else:
+            values = self._sampled_values()
+            progress.sampled = values if rows.not_whole(values) else {}
+        return {**values, **self._empty_test_columns, **self._diagnosed(values)}
+
+    def _sampled_values(self) -> dict[str, float]:
+        """Return losses, metrics and numbers of rows on the sample; of the goal's set on all rows near it."""
+        progress, rows = self._progress, self._rows
+        parts = rows.part_values(progress)
+        values = {**self._values_of(self._sources, rows, parts), **rows.counts()}
+        if parts is not None and rows.may_be_reached(
+            values[parts.metric], parts.standard_error(), progress, self._watch
+        ):
+            values |= {
+                **self._values_of({parts.data: self._sources[parts.data]}),
+                **rows.counts([parts.data]),
+            }
+            rows.note_goal(progress, values, self._watch)
+        return values
+
+    def _values_of(
+        self,
+        sources: Mapping[str, Source],
+        rows: EvaluationRows | None = None,
+        parts: PartValues | None = None,
+    ) -> dict[str, float]:
+        """Return losses and metrics, by column; see :func:`evaluate` for the arguments.
 
         If the comparison recalibrates running averages, the ``raw_`` columns use those of the training.
         """
-        raw = self._raw(self._sources)
+        live, chunk, raw = self._live, self._comparison.eval_chunk, dict[str, float]()
+        if self.sample is not None:
+            values = evaluate(live.workload, live.model, sources, chunk, rows)
+            raw = {f"raw_{name}": value for name, value in values.items()}
         with self.recalibrated():
-            live = self._live
-            values = evaluate(live.workload, live.model, self._sources, self._comparison.eval_chunk)
-            return {**values, **raw, **self._empty_test_columns, **self._diagnosed(values)}
-
-    def _raw(self, sources: Mapping[str, Source]) -> dict[str, float]:
-        """Return the ``raw_`` columns: values with the running averages of the training."""
-        if self.sample is None:
-            return {}
-        live = self._live
-        values = evaluate(live.workload, live.model, sources, self._comparison.eval_chunk)
-        return {f"raw_{name}": value for name, value in values.items()}
+            return evaluate(live.workload, live.model, sources, chunk, rows, parts) | raw
 
     def _diagnosed(self, values: Mapping[str, float]) -> dict[str, float]:
         """Return the columns of diagnostics; NaN where the weights are not finite."""
         if not self.diagnosing.columns or not math.isfinite(values["train_loss"]):
             return dict.fromkeys(self.diagnosing.columns, math.nan)
         lr = float(self._live.optimizer.param_groups[0]["lr"])
-        return self.diagnosing.values(self._live.model, self._progress.updates, self._progress.samples, lr)
+        with self.recalibrated():
+            progress = self._progress
+            return self.diagnosing.values(self._live.model, progress.updates, progress.samples, lr)
 
     def _follow_weights(self) -> None:
         if self.follows:

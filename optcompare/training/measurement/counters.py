@@ -43,11 +43,13 @@ class Progress:
     path: list[list[float]] = field(default_factory=list)
     snapshots: list[tuple[int, Tensor]] = field(default_factory=list)
     tested: dict[str, float] = field(default_factory=dict)
+    sampled: dict[str, float] = field(default_factory=dict)
     goal_points: list[list[float]] = field(default_factory=list)
     goal_near_until: int = 0
     goal_dip: int = -1
     goal_tried: list[int] = field(default_factory=lambda: [-1, -1])
     goal_found: dict[str, int] = field(default_factory=dict)
+    goal_reached: bool = False
 
     def count_updates(self, updates: int, samples: int, batch_size: int, seconds: float) -> None:
         """Count updates of this epoch.
@@ -80,6 +82,17 @@ class Progress:
             self.reason = f"train_loss was {values['train_loss']} at update {self.updates}"
         elif goal:
             self.status, self.reason = "finished", goal
+
+    def count_whole(self, values: Mapping[str, float]) -> None:
+        """Keep the columns of the last record over all rows, which may show that the trial diverged.
+
+        Args:
+            values: The measured values, by column.
+        """
+        self.tested = dict(values)
+        if self.status == "finished" and not math.isfinite(values["train_loss"]):
+            self.status = "diverged"
+            self.reason = f"train_loss was {values['train_loss']} at update {self.updates}"
 
     def follow(self, update: int, point: list[float]) -> None:
         """Append a point of the path; a path that has become long keeps every other point."""
@@ -176,5 +189,5 @@ class Progress:
         copied = ("orders", "snapshots", "goal_tried")
         own = {name: [*getattr(self, name)] for name in copied}
         points = {name: [[*point] for point in getattr(self, name)] for name in ("path", "goal_points")}
-        found = {name: {**getattr(self, name)} for name in ("tested", "goal_found")}
+        found = {name: {**getattr(self, name)} for name in ("tested", "sampled", "goal_found")}
         return cast(ProgressState, {**vars(self), **own, **points, **found})

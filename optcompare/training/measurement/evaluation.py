@@ -15,6 +15,7 @@ from ...core.tree import map_tensors
 from ...interfaces.metrics import MetricValue
 from ...interfaces.workload import Workload
 from ..data import Source
+from .evaluation_rows import EvaluationRows, PartValues
 from .module_state import preserved_state
 
 if TYPE_CHECKING:
@@ -87,23 +88,50 @@ def empty_test_columns(workload: Workload, sources: Mapping[str, Source], *, raw
 
 
 def evaluate(
-    workload: Workload, model: nn.Module, sources: Mapping[str, Source], chunk: int
+    workload: Workload,
+    model: nn.Module,
+    sources: Mapping[str, Source],
+    chunk: int,
+    rows: EvaluationRows | None = None,
+    parts: PartValues | None = None,
 ) -> dict[str, float]:
-    """Return the loss and every metric on all data of each source, by column.
+    """Return the loss and every metric on the data of each source, by column.
 
     Args:
         workload: The workload, on the device of the model.
         model: Any module; it is not changed.
         sources: The data, by the prefix of their columns.
         chunk: Rows of one forward pass.
+        rows: The rows of each source; None: all.
+        parts: Collects the values of one metric over each forward pass; None: they are not needed.
     """
     loss = workload.loss
     with evaluating(model), preserved_state(loss) if isinstance(loss, torch.nn.Module) else nullcontext():
         return {
             f"{prefix}_{name}": value
             for prefix, source in sources.items()
-            for name, value in averages(workload, model, source, chunk).items()
+            for name, value in averages_over(
+                workload,
+                model,
+                source,
+                passes_of(prefix, source, chunk, rows),
+                parts if parts is not None and parts.data == prefix else None,
+            ).items()
         }
+
+
+def passes_of(name: str, source: Source, chunk: int, rows: EvaluationRows | None) -> Sequence[Tensor]:
+    """Return the rows of each forward pass of an evaluation, int64 each.
+
+    Args:
+        name: The name of the set.
+        source: Its data.
+        chunk: Rows of one forward pass at most.
+        rows: The rows to evaluate; None: all, in the order of the data.
+    """
+    if rows is None or name not in rows.sampled:
+        return list(torch.arange(source.n).split(chunk))
+    return list(rows.sampled[name].split(rows.chunk(name, chunk)))
 
 
 def averages(workload: Workload, model: nn.Module, source: Source, chunk: int) -> dict[str, float]:
@@ -129,7 +157,11 @@ def on_rows(
 
 
 def averages_over(
-    workload: Workload, model: nn.Module, source: Source, parts: Sequence[Tensor]
+    workload: Workload,
+    model: nn.Module,
+    source: Source,
+    passes: Sequence[Tensor],
+    parts: PartValues | None = None,
 ) -> dict[str, float]:
     """Return the loss, as a weighted mean, and metrics over some rows.
 
@@ -137,15 +169,18 @@ def averages_over(
         workload: The workload, on the device of the model.
         model: A module in evaluation mode.
         source: The data.
-        parts: The rows of each forward pass, int64 each.
+        passes: The rows of each forward pass, int64 each.
+        parts: Collects the values of one metric over each pass; None: they are not needed.
     """
     total, weights = 0.0, 0.0
     metrics = {name: MetricValue(name, metric) for name, metric in workload.metric_functions.items()}
-    for batch in source.stream(parts, 0, 0):
+    for indices, batch in zip(passes, source.stream(passes, 0, 0), strict=True):
         weight = workload.weigh(batch)
         loss, output, y = evaluate_batch(workload, model, batch)
         for metric in metrics.values():
             metric.add(output, y)
+        if parts is not None:
+            parts.add_batch(workload, loss, weight, output, y, len(indices))
         total += float(loss) * weight if weight else 0.0  # the loss of a part without labels is NaN
         weights += weight
     return {
