@@ -11,10 +11,12 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from ..core.comparison import Comparison, Trial
+from ..core.goal import ROWS, ROWS_COLUMNS
 from .check_data import CheckData
 from .start_checks import (
     Coverage,
     DataSplit,
+    EqualMeasurements,
     FirstMeasurement,
     InitialWeights,
     PlainLoopAgreement,
@@ -26,8 +28,8 @@ from .traits import Traits
 KINDS: Mapping[str, type[CheckData]] = {
     kind.name: kind
     for kind in (
-        *(PlainLoopAgreement, InitialWeights, SampleOrder, DataSplit, FirstMeasurement, Coverage),
-        *(EqualBudgets, EqualTuning, TrainersAgree, RunningAverages, RandomNumbers),
+        *(PlainLoopAgreement, InitialWeights, SampleOrder, DataSplit, FirstMeasurement, EqualMeasurements),
+        *(Coverage, EqualBudgets, EqualTuning, TrainersAgree, RunningAverages, RandomNumbers),
     )
 }
 """The kind of data of each check, by the name of the check."""
@@ -116,6 +118,8 @@ class Evidence:
         self._weights: dict[int, set[str]] = {}
         self._orders: dict[int, dict[int, str]] = {}
         self._firsts: dict[int, set[tuple[float, ...]]] = {}
+        self._sizes: dict[str, int] = {}
+        self._unmeasured: set[int] = set()
         self._spent: set[float] = set()
         self._at_goal: list[float] = []
         self._leapt: list[float] = []  # spent by updates of several passes; another would exceed the budget
@@ -133,6 +137,12 @@ class Evidence:
         """Add the measurement of a trial before its first update."""
         losses = tuple(record[name] for name in ("train_loss", "valid_loss") if name in record)
         self._firsts.setdefault(trial.seed, set()).add(losses)
+        self._sizes = self._sizes or measured_rows(record)
+
+    def last_record(self, trial: Trial, record: Mapping[str, Any]) -> None:
+        """Add the last measurement of a trial that finished."""
+        if any(rows < self._sizes.get(name, 0) for name, rows in measured_rows(record).items()):
+            self._unmeasured.add(trial.seed)
 
     def trial_ended(self, trial: Trial, outcome: Mapping[str, Any], orders: Sequence[str] = ()) -> None:
         """Add a trial that has ended.
@@ -210,6 +220,7 @@ class Evidence:
             ),
             *self._splits_alike(),
             self._first_losses_alike(),
+            *self._measured_alike(),
             Coverage(sorted(self._unchecked), self._checked, list(self._free), self._failed),
             self._spent_alike(),
             *self._tuned_alike(),
@@ -232,6 +243,13 @@ class Evidence:
     def _first_losses_alike(self) -> FirstMeasurement:
         prints = {seed: {repr(values) for values in losses} for seed, losses in self._firsts.items()}
         return FirstMeasurement([seed for seed, found in prints.items() if len(found) > 1])
+
+    def _measured_alike(self) -> list[EqualMeasurements]:
+        most = self._comparison.measure_rows
+        if most is None or not self._sizes:
+            return []
+        sampled = {name: min(most, size) for name, size in self._sizes.items()}
+        return [EqualMeasurements(sorted(self._unmeasured), sampled, self._sizes)]
 
     def _spent_alike(self) -> EqualBudgets:
         comparison = self._comparison
@@ -270,3 +288,12 @@ def _passed_several_times(outcome: Mapping[str, Any]) -> bool:
     A trial without updates counts as well: its first update would have exceeded the budget.
     """
     return bool(outcome["epochs"] > outcome["updates"] or outcome["updates"] == 0)
+
+
+def measured_rows(record: Mapping[str, Any]) -> dict[str, int]:
+    """Return the rows that a record is over, by set; none in runs of earlier versions."""
+    return {
+        name.removesuffix(ROWS): int(record[name])
+        for name in ROWS_COLUMNS
+        if name in record and record[name] == record[name]
+    }

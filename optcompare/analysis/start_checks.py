@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .check_data import BySeed, CheckData
@@ -116,3 +117,38 @@ class Coverage(BySeed):
         return checked + (
             f"; {count(self.failed, 'trial')} failed and {verb} not counted" if self.failed else ""
         )
+
+
+@dataclass(frozen=True)
+class EqualMeasurements(BySeed):
+    """Hold the check of the rows that records are over, where not all records are over all rows.
+
+    Attributes:
+        sampled: The rows that records between the first and the last are over, by set.
+        sizes: All rows of each set.
+    """
+
+    name = "equal measurements"
+    sampled: dict[str, int]
+    sizes: dict[str, int]
+
+    def evidence(self) -> str:
+        """Return the rows of the sample, in words."""
+        sample = sample_words(self.sampled, self.sizes)
+        return f"all arms {sample}, the same for each; first and last values on all rows"
+
+
+def sample_words(sampled: Mapping[str, int], sizes: Mapping[str, int]) -> str:
+    """Name the rows of a sample, as in "on a sample of 1,024 of 5,000 training rows".
+
+    Args:
+        sampled: The rows of the sample, by set: train, valid.
+        sizes: All rows of each set.
+    """
+    names = {"train": "training", "valid": "validation"}
+    parts = [
+        f"{sampled[name]:,} of {size:,} {names.get(name, name)}"
+        for name, size in sizes.items()
+        if sampled[name] < size
+    ]
+    return f"on a sample of {' and '.join(parts)} rows"

@@ -10,7 +10,8 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from ..core.columns import trial_key
-from ..core.goal import TEST, metric_columns
+from ..core.goal import ROWS, ROWS_COLUMNS, TEST, metric_columns
+from .start_checks import sample_words
 
 CONFIDENCE = 0.95
 BLOWN_UP = 1000.0
@@ -51,6 +52,20 @@ def measured_columns(records: pd.DataFrame) -> list[str]:
 def final_columns(records: pd.DataFrame) -> list[str]:
     """Return the loss and metric columns of the test set, measured once in the last record; [] for none."""
     return [str(name) for name in records.columns if str(name).startswith(TEST)]
+
+
+def sample_sentence(records: pd.DataFrame) -> str:
+    """Describe the sample of rows that records between the first and the last are over; empty if all are.
+
+    Args:
+        records: The records of one workload, with the columns of :data:`.ROWS_COLUMNS` if it has them.
+    """
+    known = [name for name in ROWS_COLUMNS if name in records and len(records)]
+    sampled = {name.removesuffix(ROWS): int(records[name].min()) for name in known}
+    sizes = {name.removesuffix(ROWS): int(records[name].max()) for name in known}
+    if sampled == sizes:
+        return ""
+    return f"Between first and last value: {sample_words(sampled, sizes)}."
 
 
 def estimated(records: pd.DataFrame) -> bool:

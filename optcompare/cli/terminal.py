@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..analysis.statistics import estimated, on_shared_clock
+from ..analysis.statistics import estimated, on_shared_clock, sample_sentence
 from ..core.comparison import Arm, Comparison, Trial
 from ..core.formatting import duration
 from ..report.markdown import markdown
@@ -164,6 +164,8 @@ class Reporter(Printer):
             )
         elif on_shared_clock(result.records):
             self.line("train time was measured while other trials ran; leave out --jobs to compare times")
+        if sample := sample_sentence(result.reported[0]):
+            self.line(f"{sample[:1].lower()}{sample[1:-1]} (--measure-rows all: on all)")
         if result.goal is not None and len(result.records):
             self.line()
             self.table(*goal_cells(summary, str(result.goal)))

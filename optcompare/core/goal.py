@@ -14,7 +14,8 @@ GOAL_ROWS = 1024
 """Rows measured at every update near such a goal: the same for all trials, drawn once."""
 TRAIN, VALID, TEST = "train_", "valid_", "test_"
 """The prefixes of the columns of losses and metrics."""
-ROWS_COLUMNS = ("train_rows", "valid_rows")
+ROWS = "_rows"
+ROWS_COLUMNS = (f"train{ROWS}", f"valid{ROWS}")
 """The columns of the numbers of rows over which they were measured."""
 
 

@@ -11,6 +11,7 @@ from ..core.comparison import Budget, Trial
 from ..core.trial_key import TrialKey
 from ..storage.previous_run import PreviousRun
 from ..storage.resume import goes_on
+from ..training.measurement.evaluation_rows import all_rows
 from ..training.measurement.module_flags import is_partial
 from ..training.setup import Setup
 from ..training.state import State
@@ -102,6 +103,7 @@ def tasks_under_way(previous: PreviousRun, fresh: Sequence[Trial], setup: Setup)
     """
     wanted = {TrialKey.of(trial): trial for trial in fresh}
     before, now = previous.comparison.budget, setup.comparison.budget
+    counts = all_rows(setup.workload)  # Records of earlier versions lack them.
     for records, state in previous.states.checkpoint():
         left = {
             key: wanted[key]
@@ -112,7 +114,7 @@ def tasks_under_way(previous: PreviousRun, fresh: Sequence[Trial], setup: Setup)
         if "lanes" in state:
             lanes = zip(records, state["lanes"], strict=True)
             state = {**state, "lanes": [lane for key, lane in lanes if key in left]}
-        own = {trial: [dict(record) for record in records[key]] for key, trial in left.items()}
+        own = {trial: [{**counts, **record} for record in records[key]] for key, trial in left.items()}
         yield UnderWay(own, state, len(left) == len(records))
 
 

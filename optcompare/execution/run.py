@@ -30,6 +30,7 @@ from ..storage.under_way import PROCESS, this_process
 from ..training.device import torch_settings
 from ..training.loop.landscape import landscape
 from ..training.loop.trainer import LoopTrainer
+from ..training.measurement.evaluation_rows import all_rows
 from .expected_time import expected_time
 from .measured import Measured
 from .open_backend import OpenBackend, open_backend
@@ -113,6 +114,7 @@ def resume(prepared: Prepared, previous: PreviousRun, options: RunOptions, *, fo
         notes.append(refuse_other_bits(prepared.trainer, previous, other))
     notes += refuse_missing_looks(previous.directory, force)
     all_notes = list(dict.fromkeys([*prepared.notes, *previous.notes, *notes]))
+    previous = previous.with_columns(all_rows(prepared.setup.workload))
     return execute(dataclasses.replace(prepared, notes=all_notes), previous.directory, options, previous)
 
 

@@ -171,6 +171,7 @@ class Runner:
         self._done += 1
         self._evidence.trial_ended(trial, outcome)
         self._add_first_record(trial, previous.first_of(trial))
+        self._add_last_record(trial, outcome, previous.last_of(trial))
         if trial.phase == "report" and len(previous.trials) <= _READ_STATES:
             with suppress(RunDirectoryError):  # The final weights are optional.
                 if trial in previous.states:
@@ -186,6 +187,10 @@ class Runner:
         for record in records[:1]:
             if record["update"] == 0:
                 self._evidence.first_record(trial, record)
+
+    def _add_last_record(self, trial: Trial, outcome: Outcome, records: Sequence[Record]) -> None:
+        for record in records if outcome["status"] == "finished" else ():
+            self._evidence.last_record(trial, record)
 
     def _record(self, result: TaskResult, queue: Queue) -> None:
         """Record the result of a task, finish trials that ended, and requeue lanes that left their group."""
@@ -264,6 +269,7 @@ class Runner:
         records = self._records.pop(trial, [])
         if records:  # The test set may be measured in a later task than the last record.
             records[-1] = {**records[-1], **progress.tested}
+        self._add_last_record(trial, outcome, records[-1:])
         self._journal.add(trial, outcome, records, state if progress.status == "finished" else None)
 
     def _report_progress(self) -> None:

@@ -18,7 +18,8 @@ from ..interfaces.metrics import Metric, MetricValue, called, is_accumulated, is
 from ..interfaces.workload import Workload, of_torch
 from ..training.data import first_rows
 from ..training.loop.trainer import LoopTrainer
-from ..training.measurement.evaluation import TEST_SET, averages, evaluating, in_eval_mode
+from ..training.measurement.evaluation import averages, evaluating, in_eval_mode
+from ..training.measurement.evaluation_rows import TEST_SET
 from ..training.measurement.module_state import preserved_state
 from ..training.mismatch import explain_with_kinds
 from ..training.own_loss import with_own_loss

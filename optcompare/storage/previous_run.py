@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -73,6 +74,15 @@ class PreviousRun:
         trials = trials[~trials["status"].isin(["interrupted"])]
         return cls(comparison, records, trials, environment, notes, SavedStates(directory), directory)
 
+    def with_columns(self, values: Mapping[str, Any]) -> PreviousRun:
+        """Return the run with further columns of its records, which earlier versions did not write.
+
+        Args:
+            values: By the name of a column, the value of every record; existing columns stay.
+        """
+        missing = {name: value for name, value in values.items() if name not in self.records}
+        return dataclasses.replace(self, records=self.records.assign(**missing)) if missing else self
+
     def row(self, trial: Trial) -> Outcome | None:
         """Return the row of a trial that ended; None for other trials."""
         index = self._row_of.get(TrialKey.of(trial))
@@ -93,6 +103,12 @@ class PreviousRun:
         index = self._row_of.get(TrialKey.of(trial), 0)
         return [{name: values[index] for name, values in self._firsts.items()}] if begin < end else []
 
+    def last_of(self, trial: Trial) -> list[Record]:
+        """Return the numbers of a trial's last record, in a list, which is empty if there is none."""
+        begin, end = self._bounds_of(trial)
+        index = self._row_of.get(TrialKey.of(trial), 0)
+        return [{name: values[index] for name, values in self._lasts.items()}] if begin < end else []
+
     def _bounds_of(self, trial: Trial) -> tuple[int, int]:
         index = self._row_of.get(TrialKey.of(trial))
         return (0, 0) if index is None else (self._begins[index], self._ends[index])
@@ -103,8 +119,14 @@ class PreviousRun:
 
     @cached_property
     def _firsts(self) -> dict[str, list[Any]]:
-        firsts = np.minimum(self._begins, len(self._order) - 1)
-        return _lists(self.records.select_dtypes("number").iloc[self._order[firsts]])
+        return self._numbers_at(np.minimum(self._begins, len(self._order) - 1))
+
+    @cached_property
+    def _lasts(self) -> dict[str, list[Any]]:
+        return self._numbers_at(np.maximum(np.array(self._ends) - 1, 0))
+
+    def _numbers_at(self, places: np.ndarray) -> dict[str, list[Any]]:
+        return _lists(self.records.select_dtypes("number").iloc[self._order[places]])
 
     def with_later(self, records: pd.DataFrame, trials: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return the records and trials of this run and a later one.

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import pandas as pd
 
 from ..analysis.certificate import Agreement, Check, Evidence, Reference
 from ..analysis.start_checks import Coverage
 from ..analysis.traits import Traits
 from ..core.columns import run_key
+from ..core.comparison import Trial
+from ..core.goal import ROWS_COLUMNS
 from ..core.trial_key import TrialKey
 from ..results.tables import ResultTables
 from ..storage.provenance import is_of_these_sources
@@ -52,13 +56,25 @@ def _evidence(result: ResultTables, rows: TrialRows) -> Evidence:
             evidence.trial_ended(trial, row)
     trials = {TrialKey.of(trial): trial for trial, _ in rows}
     before = result.records[result.records["update"] == 0]
-    losses = [name for name in ("train_loss", "valid_loss") if name in before]
-    for record in before[[*run_key(before), *losses]].to_dict("records"):
-        first = {str(name): value for name, value in record.items()}
-        trial_of_it = trials.get(TrialKey.of_row(first))
-        if trial_of_it is not None:
-            evidence.first_record(trial_of_it, first)
+    for trial, record in _records_of(trials, before, ("train_loss", "valid_loss", *ROWS_COLUMNS)):
+        evidence.first_record(trial, record)
+    finished = {TrialKey.of(trial): trial for trial, row in rows if row["status"] == "finished"}
+    last = result.records.drop_duplicates(run_key(result.records), keep="last")
+    for trial, record in _records_of(finished, last, ROWS_COLUMNS):
+        evidence.last_record(trial, record)
     return evidence
+
+
+def _records_of(
+    trials: Mapping[TrialKey, Trial], records: pd.DataFrame, columns: Sequence[str]
+) -> Iterator[tuple[Trial, dict[str, Any]]]:
+    """Yield the trial and some columns of each record of these trials."""
+    chosen = [*run_key(records), *(name for name in columns if name in records)]
+    for row in records[chosen].to_dict("records"):
+        record = {str(name): value for name, value in row.items()}
+        trial = trials.get(TrialKey.of_row(record))
+        if trial is not None:
+            yield trial, record
 
 
 def _free(certificate: Sequence[Check]) -> list[str]:

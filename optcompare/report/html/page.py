@@ -22,6 +22,7 @@ from matplotlib.colors import to_rgb
 from ...analysis.statistics import final_values
 from ...core.columns import trial_key
 from ...core.formatting import duration, number
+from ...core.goal import ROWS_COLUMNS
 from ..plots import style
 from ..plots.comparison import what_is_drawn, what_was_shared
 from ..plots.curves import with_status
@@ -140,7 +141,9 @@ def _chart(result: Result, place: int, values: int, colours: Sequence[str]) -> I
         looks=result.colours(),
         colours=colours,
     )
-    drawn = with_status(records[["workload", *trial_key(records), "mark", "train_loss"]], trials)
+    shown = ["workload", *trial_key(records), "mark", "train_loss"]
+    rows = [name for name in ROWS_COLUMNS if name in records]
+    drawn = with_status(records[[*shown, *rows]], trials)
     yield f"<h2>{text(what_was_shared(records, trials))}</h2>"
     yield (
         f'<figure class="curves" data-from="data-{place}"><noscript><p>The curves need '

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ...analysis.statistics import sample_sentence
 from ...core.columns import trial_key
+from ...core.goal import ROWS_COLUMNS
 from . import style
 from .clocks import clock_notes
 from .curves import COLUMNS, SIGNS, X, trial_counts, with_status
@@ -74,6 +76,7 @@ def what_is_drawn(records: pd.DataFrame, trials: pd.DataFrame) -> str:
         parts.append(f"{', '.join(signs)} (last finite value).")
     if own_orders(trials) & seen:
         parts.append(f"{OWN_ORDER} own order of samples.")
+    parts += filter(None, [sample_sentence(records)])
     unseen = [arm for arm in trials["arm"].unique() if arm not in seen] if len(trials) else []
     if unseen:
         parts.append(f"Without a measurement: {', '.join(unseen)}.")
@@ -107,6 +110,7 @@ class Content:
             records: The records.
         """
         columns = {"workload", *trial_key(records), "mark", "status", "clock", "train_loss", *self.metrics}
+        columns |= set(ROWS_COLUMNS)
         columns |= {COLUMNS[x] for x in self.xs}
         return records[[name for name in records.columns if name in columns]]
 

@@ -15,13 +15,11 @@ from ...core.tree import map_tensors
 from ...interfaces.metrics import MetricValue
 from ...interfaces.workload import Workload
 from ..data import Source
-from .evaluation_rows import EvaluationRows, PartValues
+from .evaluation_rows import TEST_SET, EvaluationRows, PartValues
 from .module_state import preserved_state
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-TEST_SET = "test"
 
 
 def next_evaluation(samples: int, n: int, measure: int) -> int | None:

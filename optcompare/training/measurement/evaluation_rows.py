@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from ...core.comparison import Comparison
-from ...core.goal import Goal
+from ...core.goal import ROWS, Goal
 from ...core.rng import EVALUATION_ROWS, seed_sequence
 from ...errors import WorkloadError
+from ...interfaces.data import rows
 from ...interfaces.metrics import MetricValue
 from ...interfaces.workload import Workload
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .counters import Progress
     from .goal_watch import GoalWatch
 
+TEST_SET = "test"
 PARTS = 16
 """The parts of a sample from whose values the standard error of a metric is estimated."""
 NEAR_ERRORS = 3.0
@@ -136,7 +138,12 @@ class EvaluationRows:
 
 def rows_column(name: str) -> str:
     """Return the column of the number of rows that were measured of a set, as in ``valid_rows``."""
-    return f"{name}_rows"
+    return f"{name}{ROWS}"
+
+
+def all_rows(workload: Workload) -> dict[str, int]:
+    """Return the columns of a record over all rows of a workload, which earlier versions did not write."""
+    return {rows_column(name): rows(data) for name, data in workload.sets.items() if name != TEST_SET}
 
 
 def _drawn(size: int, count: int, split: int, number: int) -> Tensor:
@@ -157,7 +164,7 @@ class PartValues:
         self.metric = metric
         self.data, _, self.name = metric.partition("_")
         self._size = size
-        self._rows, self._values, self._weights = 0, list[float](), list[float]()
+        self._count, self._values, self._weights = 0, list[float](), list[float]()
 
     def add(self, value: float, weight: float, rows: int) -> None:
         """Add a part.
@@ -170,7 +177,7 @@ class PartValues:
         if weight > 0:
             self._values.append(value)
             self._weights.append(weight)
-        self._rows += rows
+        self._count += rows
 
     def add_batch(
         self, workload: Workload, loss: Tensor, weight: float, output: Any, y: Any, rows: int
@@ -199,4 +206,4 @@ class PartValues:
         values, weights = np.array(self._values), np.array(self._weights)
         mean = (weights @ values) / weights.sum()
         squares = float(np.square(weights * (values - mean)).sum()) * parts / (parts - 1)
-        return math.sqrt(squares * (1 - self._rows / self._size)) / float(weights.sum())
+        return math.sqrt(squares * (1 - self._count / self._size)) / float(weights.sum())
