@@ -14,6 +14,7 @@ from ..core.budget import Budget
 from ..core.choices import MeasureRows
 from ..core.comparison_checks import check_measure_rows
 from ..errors import ComparisonError
+from ..interfaces.workload import Workload
 from ..training.measurement.evaluation import evaluation_number, last_evaluation
 from .estimates import Estimate
 
@@ -22,7 +23,10 @@ TRAINING_SHARE = 0.25
 PASSES_OF_UPDATE = 3
 """Forward passes that an update of a sample costs: one, and a backward pass that counts as two."""
 FEWEST_ROWS = 1024
-"""The rows that are measured at least, even if they cost more, since fewer would blur the curves."""
+"""The rows that are measured at least, even if they cost more, since fewer would blur the curves.
+
+Where no set has twice as many, all are measured: a sample would save less than half.
+"""
 
 
 def check_choice(value: object) -> None:
@@ -39,6 +43,21 @@ def check_choice(value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
         raise ComparisonError(f"--measure-rows takes a number of rows, or 'all', got {value!r}")
     check_measure_rows(value)
+
+
+def unused_choice(choice: MeasureRows, workload: Workload) -> str:
+    """Return a note that a number of rows does not apply, since the loss needs all rows at once; else empty.
+
+    Args:
+        choice: The choice of the user.
+        workload: The workload.
+    """
+    if workload.in_parts or not isinstance(choice, int):
+        return ""
+    return (
+        f"--measure-rows {choice} does not apply: an objective is computed on all rows in one pass, unless "
+        "weight(batch) says how its parts combine"
+    )
 
 
 def choose_rows(
@@ -121,5 +140,6 @@ def bounded_rows(sizes: Sequence[int], points: int, most: float, recalibration: 
         if rows <= size:
             break
         left -= size
-    chosen = max(FEWEST_ROWS, math.floor(rows))
-    return chosen if chosen < max(sizes) else None
+    if rows < FEWEST_ROWS:
+        return FEWEST_ROWS if max(sizes) >= 2 * FEWEST_ROWS else None
+    return math.floor(rows) if math.floor(rows) < max(sizes) else None

@@ -28,7 +28,7 @@ from ..training.settings import preserved_settings
 from ..training.setup import Setup
 from .dry_run import dry_run
 from .estimates import Estimate
-from .measured_rows import check_choice, choose_rows
+from .measured_rows import check_choice, choose_rows, unused_choice
 from .precision import precision_notes
 from .question import Question
 from .recalibration import check_recalibrate, decide, find_traits, with_recalibration
@@ -134,7 +134,7 @@ class _DryRun:
     estimates: list[Estimate]
     reference: Reference
     traits: Traits
-    note: str
+    notes: Sequence[str]
 
 
 def _with_dry_run(
@@ -155,7 +155,7 @@ def _with_dry_run(
     notes = [
         *notes,
         *([cast] if cast else []),
-        *([done.note] if done.note else []),
+        *done.notes,
         *precision_notes(setup.workload, trainer.dtype),
         *uncut_notes(reference),
     ]
@@ -184,7 +184,8 @@ def _dry_run_of(trainer: LoopTrainer, choices: _Choices, held: bool) -> _DryRun:
         estimates = with_recalibration(trainer, estimates)
     reference = check_reference(trainer, estimates) if held else Reference()
     trainer.setup = dataclasses.replace(trainer.setup, uncut=reference.uncut)
-    return _DryRun(trainer, estimates, reference, traits, decision.note)
+    notes = [decision.note, unused_choice(choices.measure_rows, trainer.setup.workload)]
+    return _DryRun(trainer, estimates, reference, traits, list(filter(None, notes)))
 
 
 def _measured_rows(
