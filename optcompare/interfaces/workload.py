@@ -90,10 +90,10 @@ class Workload:
             )
         self._check_kinds()
         for name in self.metrics:
-            if not (isinstance(name, str) and name.isidentifier()) or name in ("loss", "seconds"):
+            if not (isinstance(name, str) and name.isidentifier()) or name in ("loss", "rows", "seconds"):
                 raise WorkloadError(
                     f"workload {self.name}: a metric is called {name!r}; give it a name of letters, digits "
-                    "and '_', other than loss and seconds"
+                    "and '_', other than loss, rows and seconds"
                 )
         for name in self.errors:
             if name not in self.metrics:
