@@ -1,9 +1,10 @@
 """The cost of measuring, in rows of forward passes and in seconds, beside that of training.
 
-``python tests/benchmarks/measuring.py`` trains on generated images of the size of Fashion-MNIST (60,000 rows of
-28×28, of which 10,000 more validate): an MLP, ten trials of one epoch, and a small CNN, six trials of one epoch
-of a tenth of the rows, where the least sample, 1,024 rows, is above the bound. Each is measured on the default sample and on all rows, in one process, one after the
-other. Between the first and the last record measuring may cost a quarter of training, in rows.
+``python tests/benchmarks/measuring.py`` trains on generated images of the size of Fashion-MNIST (28×28, 60,000
+rows to train and 10,000 to validate): an MLP, ten trials of one epoch; and a small CNN, six trials of one epoch
+of a tenth of the rows, where the least sample, 1,024 rows, is above the bound. Each is measured on the default
+sample and on all rows, in one process, one after the other. Between the first and the last record measuring may
+cost a quarter of training, in rows.
 """
 
 from __future__ import annotations
@@ -73,10 +74,11 @@ def main() -> None:
             share = rows_between(result)
             least = result.comparison.measure_rows == FEWEST_ROWS
             met = "goal met" if share <= GOAL else "the least sample" if least else "goal missed"
+            goal = f" ({met}: at most {GOAL})" if rows is None else ""
             print(
-                f"{name}, on {result.comparison.measure_rows or 'all'} rows: training {trained:.1f} s, measuring "
-                f"{measured:.1f} s ({measured / trained:.2f} times training); between the ends {share:.2f} of "
-                f"training in rows" + (f" ({met}: at most {GOAL})" if rows is None else "")
+                f"{name}, on {result.comparison.measure_rows or 'all'} rows: training {trained:.1f} s, "
+                f"measuring {measured:.1f} s ({measured / trained:.2f} times training); between the ends "
+                f"{share:.2f} of training in rows{goal}"
             )
 
 

@@ -50,7 +50,7 @@ def test_a_hostile_name_stays_a_name(tmp_path, capsys, monkeypatch, name):
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.isidentifier()])
 def test_a_hostile_metric_is_refused_in_one_line(name):
     with pytest.raises(
-        WorkloadError, match=r"it a name of letters, digits and '_', other than loss and seconds"
+        WorkloadError, match=r"it a name of letters, digits and '_', other than loss, rows and seconds"
     ) as caught:
         small_workload(metrics={name: lambda output, y: (output.sum(), len(y))})
     assert len(str(caught.value).splitlines()) == 1

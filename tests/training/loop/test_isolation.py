@@ -265,7 +265,7 @@ def test_a_weight_that_cannot_divide_is_refused(weight):
 @pytest.mark.parametrize("name", ["loss", "seconds", "top-1", "a b", ""])
 def test_a_metric_whose_name_would_hide_a_column_is_refused(name):
     with pytest.raises(
-        WorkloadError, match="give it a name of letters, digits and '_', other than loss and seconds"
+        WorkloadError, match="give it a name of letters, digits and '_', other than loss, rows and seconds"
     ):
         small_workload(metrics={name: lambda output, y: (0.0, 1)})
 
