@@ -1,10 +1,10 @@
 """The cost of measuring, in rows of forward passes and in seconds, beside that of training.
 
-``python tests/benchmarks/measuring.py`` trains on generated images of the size of Fashion-MNIST (28×28, 60,000
-rows to train and 10,000 to validate): an MLP, ten trials of one epoch; and a small CNN, six trials of one epoch
-of a tenth of the rows, where the least sample, 1,024 rows, is above the bound. Each is measured on the default
-sample and on all rows, in one process, one after the other. Between the first and the last record measuring may
-cost a quarter of training, in rows.
+``python tests/benchmarks/measuring.py`` trains on generated images of the size of Fashion-MNIST (28×28,
+60,000 rows to train and 10,000 to validate): an MLP, ten trials of one epoch; and a small CNN, six trials of
+one epoch of a tenth of the rows, where the least sample, 1,024 rows, is above the bound. Each is measured on
+the default sample and on all rows, in one process, one after the other. Between the first and the last record
+measuring may cost a quarter of training, in rows.
 """
 
 from __future__ import annotations
