@@ -79,6 +79,20 @@ def shorten(text: str) -> str:
     return text[: end + 1] if end > 0 else f"{text[:_MAX_LENGTH].rpartition(' ')[0] or text[:_MAX_LENGTH]} …"
 
 
+def fault(error: BaseException) -> str:
+    """Describe what is wrong with a file in one line, by the exception that reading it raised.
+
+    Args:
+        error: The exception.
+
+    Returns:
+        Such as ``it lacks 'seeds'``; the text of other exceptions, or their type if they have none.
+    """
+    if isinstance(error, KeyError) and error.args:
+        return f"it lacks '{error.args[0]}'"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def explain(error: BaseException) -> str:
     """Describe an exception in one line: its type, its message, and the user's line that led to it.
 

@@ -176,6 +176,8 @@ def compare(
     """
     if resume is not None and out is not None:
         raise ComparisonError("resume continues in the directory of the previous run; leave out `out`")
+    if force and resume is None:
+        raise ComparisonError("force resumes a run although something changed; give resume too")
     previous = None if resume is None else PreviousRun.read(Path(resume))
     if previous is not None and recalibrate is None:
         recalibrate = previous.comparison.recalibrate

@@ -125,9 +125,9 @@ RECORDS_SCHEMA = TableSchema(
             "How `seconds` were found: `measured`; `estimated` from the pace of single updates (lanes); or "
             "`shared`, measured while other jobs ran.",
         ),
-        Column("train_loss", NUMBER, "The mean loss over the training data, in evaluation mode."),
         Column("train_rows", WHOLE, "Training rows that the record is over.", "rows", optional=True),
         Column("valid_rows", WHOLE, "Validation rows that the record is over.", "rows", optional=True),
+        Column("train_loss", NUMBER, "The mean loss over the training data, in evaluation mode."),
     ),
     (
         Column("valid_loss", NUMBER, "The mean loss over the validation data.", optional=True),

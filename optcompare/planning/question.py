@@ -111,7 +111,7 @@ def seed_list(seeds: int | Sequence[int], first: int = Question.first_seed) -> t
         if len(seeds[: MAX_SEEDS + 1]) > MAX_SEEDS:  # len() of a very long range raises OverflowError
             raise ComparisonError(f"a comparison has at most {MAX_SEEDS:,} seeds, got more; give fewer")
         return tuple(seeds)
-    if not isinstance(seeds, int):
+    if not isinstance(seeds, int) or isinstance(seeds, bool):
         raise ComparisonError(f"seeds must be how many, or a list of them, got {seeds!r}")
     if seeds < 1:
         raise ComparisonError(f"a comparison needs at least 1 seed, got {seeds}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ..core.budget import Budget
 from ..core.comparison import Arm, Comparison
+from ..core.comparison_checks import check_choices
 from ..core.goal import Goal
 from ..errors import ComparisonError
 from ..interfaces.data import rows as sample_count
@@ -41,6 +42,7 @@ def resolve(registry: Registry, question: Question) -> tuple[Setup, list[str]]:
     workload, workload_part = make_workload(registry, question.workload)
     requested, notes = requested_arms(registry, question, workload)
     _check_tuning(question)
+    check_choices({"control": question.control}, question.trainer)
     chunk, eval_chunk, chunk_notes = _chunks(workload, question)
     diagnosed = make_diagnostics(registry, single_items(question.diagnostics))
     arms = _labelled(requested, chunk, tuned=question.tune is not None)

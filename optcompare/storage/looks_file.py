@@ -12,7 +12,7 @@ from typing import Any
 from ..analysis.looks import History, PastLook
 from ..core.regular_files import read_regular
 from ..core.schema import find_fault
-from ..errors import RunDirectoryError
+from ..errors import RunDirectoryError, fault
 from .run_dir import reading, writing
 from .run_schema import LOOK_SCHEMA
 
@@ -47,7 +47,7 @@ def read_looks(directory: Path) -> History:
             looks[look.trials] = looks[look.trials].joined(look) if look.trials in looks else look
         return History(tuple(looks.values()), _UNRECORDED not in lines)
     except (OSError, KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
-        raise RunDirectoryError(f"{path} is damaged: {type(error).__name__}: {error}") from error
+        raise RunDirectoryError(f"{path} is damaged: {fault(error)}") from error
 
 
 def add_look(directory: Path, look: PastLook) -> None:

@@ -24,7 +24,7 @@ import pandas as pd
 
 from ..analysis.looks import History, PastLook, trial_rows
 from ..core.regular_files import read_regular
-from ..errors import RunDirectoryError
+from ..errors import RunDirectoryError, fault
 from .run_dir import make_directory, write_atomically
 from .user_state import user_state
 
@@ -77,6 +77,5 @@ def _read(path: Path) -> tuple[PastLook, list[str]]:
         return PastLook.from_json(values["look"]), list(map(str, values["trials"]))
     except (OSError, KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
         raise RunDirectoryError(
-            f"{path} is damaged: {type(error).__name__}: {error}; without it a look at merged runs is not "
-            "counted"
+            f"{path} is damaged: {fault(error)}; without it a look at merged runs is not counted"
         ) from error

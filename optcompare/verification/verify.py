@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.comparison import Comparison
-from ..errors import OptcompareError, RunDirectoryError
+from ..errors import OptcompareError, RunDirectoryError, fault
 from ..planning.resolve import objects_of, restore
 from ..registry.manager import Registry
 from ..results.tables import ResultTables
@@ -118,7 +118,7 @@ def _comparison(directory: Path, about: Mapping[str, Any]) -> Comparison:
             raise TypeError("environment is no object")
         return Comparison.from_json(about["comparison"])
     except (KeyError, TypeError, ValueError, OptcompareError) as error:
-        raise RunDirectoryError(f"{path} is damaged: {type(error).__name__}: {error}") from error
+        raise RunDirectoryError(f"{path} is damaged: {fault(error)}") from error
 
 
 def _setup(run: _Run) -> tuple[Setup | None, str]:

@@ -250,6 +250,9 @@ def test_an_objective_takes_batches_of_any_form():
 
 
 MISTYPED = {
+    "seeds as a flag": ({"seeds": True}, "seeds must be how many, or a list of them, got True"),
+    "a control as a number": ({"control": 1}, "control must be true or false, got 1"),
+    "force alone": ({"force": True}, "force resumes a run although something changed; give resume too"),
     "seeds as text": ({"seeds": "12"}, "seeds must be how many, or a list of them, got '12'"),
     "a fraction of seeds": ({"seeds": 2.5}, "seeds must be how many, or a list of them, got 2.5"),
     "epochs as text": ({"epochs": "3"}, "epochs must be a number, got '3'"),

@@ -91,7 +91,7 @@ def test_a_damaged_file_is_named(runs):
     (path,) = state_directory().iterdir()
     path.write_text("{}")
     with pytest.raises(
-        RunDirectoryError, match=rf"{path.name} is damaged: KeyError.*look at merged runs is not counted"
+        RunDirectoryError, match=rf"{path.name} is damaged: it lacks .*look at merged runs is not counted"
     ):
         load_all([runs / "a", runs / "b"])
 

@@ -216,12 +216,12 @@ class LanesRun:
         progress = [self.lanes[number].progress for number in numbers]
         if not rows.sampled:
             counts = rows.counts(self._regular)
-            return [{**one, **counts} for one in self._evaluation.values(carry, numbers, self._regular)]
+            return [{**counts, **one} for one in self._evaluation.values(carry, numbers, self._regular)]
         parts = [rows.part_values(one) for one in progress]
         sampled = self._evaluation.values(
             carry, numbers, self._regular, partial(self._passes, rows=rows), parts
         )
-        values = [{**one, **rows.counts()} for one in sampled]
+        values = [{**rows.counts(), **one} for one in sampled]
         near = [
             place
             for place, (one, own) in enumerate(zip(parts, values, strict=True))

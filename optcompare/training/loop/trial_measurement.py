@@ -190,7 +190,7 @@ class TrialMeasurement:
         """Return the columns of an evaluation point: losses, metrics, numbers of rows and diagnostics."""
         progress, rows = self._progress, self._rows
         if progress.updates == 0 or not rows.sampled:
-            values = {**self._values_of(self._sources), **rows.counts(self._sources)}
+            values = {**rows.counts(self._sources), **self._values_of(self._sources)}
         else:
             values = self._sampled_values()
             progress.sampled = values if rows.not_whole(values) else {}
@@ -200,7 +200,7 @@ class TrialMeasurement:
         """Return losses, metrics and numbers of rows on the sample; of the goal's set on all rows near it."""
         progress, rows = self._progress, self._rows
         parts = rows.part_values(progress)
-        values = {**self._values_of(self._sources, rows, parts), **rows.counts()}
+        values = {**rows.counts(), **self._values_of(self._sources, rows, parts)}
         if parts is not None and rows.may_be_reached(
             values[parts.metric], parts.standard_error(), progress, self._watch
         ):
