@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from optcompare import Workload, accuracy, hookimpl
+from optcompare import Workload, accuracy, hold_out, hookimpl
+
+from .sklearn_data import numbers_of
 
 Rows = tuple[Tensor, Tensor]
 
@@ -17,13 +19,10 @@ def split(number: int = 0) -> tuple[Rows, Rows]:
     Returns:
         Training and validation rows, x float32[N, 64] from 0 to 1 and y int64[N] each.
     """
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    pixels, labels = load_digits(return_X_y=True)
-    parts = train_test_split(pixels / 16, labels, test_size=0.2, stratify=labels, random_state=number)
-    x, x_valid, y, y_valid = map(torch.from_numpy, parts)
-    return (x.float(), y), (x_valid.float(), y_valid)
+    table = torch.from_numpy(numbers_of("digits.csv.gz", delimiter=","))
+    x, y = (table[:, :-1] / 16).float(), table[:, -1].long()
+    train, valid = map(torch.from_numpy, hold_out(len(y), 360, number, classes=y.numpy()))
+    return (x[train], y[train]), (x[valid], y[valid])
 
 
 def digits() -> Workload:

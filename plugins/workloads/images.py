@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from optcompare import Workload, WorkloadError, accuracy, hookimpl
+from optcompare import Workload, WorkloadError, accuracy, hold_out, hookimpl
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 _SHARE_IN_MEMORY = 8
@@ -201,8 +201,6 @@ def _split(
     files: Files, share: float, classes: list[str], number: int, notes: list[str]
 ) -> tuple[Files, Files]:
     """Split files by a seed, stratified by class if each class has at least two images."""
-    from sklearn.model_selection import train_test_split
-
     count = math.ceil(share * len(files.paths))
     least = min(files.labels.count(number) for number in range(len(classes)))
     if count == len(files.paths):
@@ -213,7 +211,7 @@ def _split(
             "images: some classes are too rare to be held out in proportion: images are drawn at random"
         )
     labels = files.labels if alike else None
-    parts = train_test_split(range(len(files.paths)), test_size=count, stratify=labels, random_state=number)
+    parts = hold_out(len(files.paths), count, number, labels)
     train, held_out = (
         Files([files.paths[i] for i in rows], [files.labels[i] for i in rows]) for rows in map(sorted, parts)
     )

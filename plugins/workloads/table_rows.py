@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from optcompare import hold_out
+
 from .table_columns import Encoding, TableLog, convert, fit_encoding, kind_of, listed, note_similar_categories
 from .table_files import Table
 
@@ -190,7 +192,6 @@ def _held_out(
 ) -> tuple[Any, Any]:
     """Split rows into those that stay and ``count`` that are held out; ``y`` has their targets."""
     import numpy as np
-    from sklearn.model_selection import train_test_split
 
     if count == 0:
         return rows, rows[:0]
@@ -198,8 +199,8 @@ def _held_out(
     if classify and not alike:
         log.note(f"some classes are too rare to be held out in proportion: {name} rows are drawn at random")
     classes = y.factorize()[0] if alike else None
-    stay, held_out = train_test_split(rows, test_size=count, stratify=classes, random_state=number)
-    return np.sort(stay), np.sort(held_out)
+    stay, held = hold_out(len(rows), count, number, classes)
+    return np.sort(rows[stay]), np.sort(rows[held])
 
 
 def _encodings(table: Table, y: str, known: Any, train: Any, log: TableLog) -> list[Encoding]:
