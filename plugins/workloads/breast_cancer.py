@@ -1,13 +1,15 @@
 """Logistic regression on real data, a convex problem."""
 
-from typing import Any
+from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from optcompare import Workload, accuracy, hold_out, hookimpl
 
 from .sklearn_data import Standard, numbers_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def breast_cancer() -> Workload:
@@ -16,6 +18,9 @@ def breast_cancer() -> Workload:
 
 
 def _on_split(number: int) -> Workload:
+    import torch
+    from torch import nn
+
     table = numbers_of("breast_cancer.csv", delimiter=",", skiprows=1)
     measured, benign = table[:, :-1], table[:, -1:]
     train, valid = hold_out(len(table), 114, number, classes=benign[:, 0])

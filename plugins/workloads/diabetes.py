@@ -1,13 +1,15 @@
 """Linear regression on real data, where least squares has a closed form to compare with."""
 
-from typing import Any
+from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from optcompare import Workload, hold_out, hookimpl
 
 from .sklearn_data import Standard, numbers_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def diabetes() -> Workload:
@@ -20,6 +22,9 @@ def diabetes() -> Workload:
 
 
 def _on_split(number: int) -> Workload:
+    import torch
+    from torch import nn
+
     measured = numbers_of("diabetes_data_raw.csv.gz")
     progress = numbers_of("diabetes_target.csv.gz").reshape(-1, 1)
     train, valid = hold_out(len(progress), 89, number)

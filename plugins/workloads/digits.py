@@ -1,13 +1,17 @@
 """Handwritten digits, on which every update is cheap."""
 
-import torch
-from torch import Tensor, nn
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from optcompare import Workload, accuracy, hold_out, hookimpl
 
 from .sklearn_data import numbers_of
 
-Rows = tuple[Tensor, Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    Rows = tuple[Tensor, Tensor]
 
 
 def split(number: int = 0) -> tuple[Rows, Rows]:
@@ -19,6 +23,8 @@ def split(number: int = 0) -> tuple[Rows, Rows]:
     Returns:
         Training and validation rows, x float32[N, 64] from 0 to 1 and y int64[N] each.
     """
+    import torch
+
     table = torch.from_numpy(numbers_of("digits.csv.gz", delimiter=","))
     x, y = (table[:, :-1] / 16).float(), table[:, -1].long()
     train, valid = map(torch.from_numpy, hold_out(len(y), 360, number, classes=y.numpy()))
@@ -31,6 +37,8 @@ def digits() -> Workload:
 
 
 def _by_perceptron(number: int) -> Workload:
+    from torch import nn
+
     train, valid = split(number)
     return Workload(
         model=lambda: nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)),
@@ -51,6 +59,8 @@ def digits_cnn() -> Workload:
 
 
 def _by_convolutions(number: int) -> Workload:
+    from torch import nn
+
     train, valid = ((x.reshape(-1, 1, 8, 8), y) for x, y in split(number))
     return Workload(
         model=cnn,
@@ -70,6 +80,8 @@ def cnn() -> nn.Module:
 
     A stride replaces pooling, since the gradient of pooling is not deterministic on CUDA.
     """
+    from torch import nn
+
     return nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1),  # (B, 16, 8, 8)
         nn.ReLU(),

@@ -55,4 +55,5 @@ class Standard:
         self.deviation = np.sqrt(((apart**2).sum(axis=0) - correction) / len(rows))
 
     def __call__(self, rows: Floats) -> Floats:
-        return (rows - self.mean) / self.deviation
+        standard: Floats = (rows - self.mean) / self.deviation
+        return standard

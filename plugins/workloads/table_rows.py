@@ -6,20 +6,28 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from optcompare import hold_out
 
-from .table_columns import Encoding, TableLog, convert, fit_encoding, kind_of, listed, note_similar_categories
+from .table_columns import (
+    Encoding,
+    TableLog,
+    Task,
+    convert,
+    fit_encoding,
+    kind_of,
+    listed,
+    note_similar_categories,
+)
 from .table_files import Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Task = Literal["auto", "regression", "classification"]
 Allocate = Callable[[str, tuple[int, ...], torch.dtype], Tensor]
 FEWEST_TO_SPLIT = 10
 _UNNAMED = "Unnamed: "
