@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .core.comparison import Budget as Budget
     from .core.comparison import Comparison as Comparison
     from .core.comparison import Trial as Trial
+    from .core.hold_out import hold_out as hold_out
     from .errors import ComparisonError as ComparisonError
     from .errors import DiagnosticError as DiagnosticError
     from .errors import OptcompareError as OptcompareError
@@ -68,6 +69,7 @@ _HOMES = {
     "api.compare": ["compare"],
     "verification.plugin_checks": ["check"],
     "core.comparison": ["Arm", "Budget", "Comparison", "Trial"],
+    "core.hold_out": ["hold_out"],
     "interfaces.diagnostic": ["Diagnostic", "Snapshot"],
     "report.figures": ["figure"],
     "api.batch_size_study": ["batch_size_study"],

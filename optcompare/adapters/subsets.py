@@ -9,6 +9,7 @@ from typing import TypeGuard
 import numpy as np
 import torch
 
+from ..core.hold_out import hold_out
 from ..errors import WorkloadError
 from ..interfaces.data import rows
 from .data import PreparedData, UserData, prepare_data
@@ -81,8 +82,6 @@ def _split(
     Raises:
         WorkloadError: No samples would remain on one side.
     """
-    from sklearn.model_selection import train_test_split
-
     count, left = math.ceil(share * n) if 0 < share < 1 else 0, rows(whole.data)
     if not 0 < count < left:
         raise WorkloadError(
@@ -96,7 +95,7 @@ def _split(
         len(class_sizes) > 1 and int(class_sizes.min()) > 1 and min(count, left - count) >= len(class_sizes)
     )
     stratify = codes.numpy() if stratified and codes is not None else None
-    parts = train_test_split(np.arange(left), test_size=count, random_state=split, stratify=stratify)
+    parts = hold_out(left, count, split, stratify)
     stay, held_out = (whole.select(torch.from_numpy(np.sort(part))) for part in parts)
     method = "each class in proportion" if stratified else "drawn at random"
     note = f"{name}: {count} of the {n} samples are held out, {method}, the same ones whatever the seed"

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 
 Floats = NDArray[np.float64]
 Snapshots = Sequence[tuple[int, Floats]]
@@ -73,6 +72,8 @@ def _axes(centred: Floats) -> tuple[Floats, list[float]]:
     axes, explained = np.zeros((centred.shape[1], 2)), [0.0, 0.0]
     if total <= 0:
         return axes, explained
+    from scipy.linalg import eigh  # slow to import, and models of two weights need no plane
+
     values, vectors = eigh(product, subset_by_index=[max(0, size - 2), size - 1])
     for i, (value, vector) in enumerate(zip(values[::-1], vectors.T[::-1], strict=True)):
         if value > 1e-14 * total:

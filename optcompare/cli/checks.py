@@ -12,6 +12,7 @@ import click
 from .option_values import trial_sample
 from .runs import remember_plugins
 from .shared_options import TRUST
+from .startup import collect_as_usual
 
 if TYPE_CHECKING:
     from .findings import Checks
@@ -92,6 +93,7 @@ def _report_findings(ctx: click.Context, checks: Checks, as_json: bool) -> None:
     from .findings import print_findings
     from .printer import Printer
 
+    collect_as_usual()
     findings = print_findings(Printer(quiet=as_json), checks)
     held = not any(finding.held is False for finding in findings)
     if as_json:

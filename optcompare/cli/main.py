@@ -18,6 +18,7 @@ from .plugins import list_, new_plugin, plugins
 from .report import report
 from .run import run
 from .scaling import scaling
+from .startup import collect_rarely
 
 _OF_THE_MACHINE = {
     errno.EACCES,
@@ -106,6 +107,7 @@ def process() -> None:
 
     Once the exit code is known, none of them changes it.
     """
+    collect_rarely()
     for number in ending_signals()[1:]:
         signal.signal(number, _interrupted)
     try:

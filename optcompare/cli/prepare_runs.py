@@ -14,6 +14,7 @@ from ..errors import ComparisonError
 from ..planning.question import further_arms, seed_list
 from ..storage.run_dir import refuse_occupied, safe_name
 from .requests import QUESTION_OPTIONS, Request, RunRequest, StudyRequest
+from .startup import collect_as_usual
 
 if TYPE_CHECKING:
     from ..planning.prepare import Prepared
@@ -50,6 +51,8 @@ def prepare_runs(request: RunRequest) -> list[PreparedRun]:
     Raises:
         OptcompareError: One cannot be run.
     """
+
+    collect_as_usual()
     if request.resume is not None:
         return [_resumed(request, request.resume)]
     saved = request.config
@@ -74,6 +77,7 @@ def prepare_study_run(request: StudyRequest) -> PreparedRun:
     from ..planning.study_question import study_question
     from ..registry.manager import Registry
 
+    collect_as_usual()
     registry = Registry.load(request.plugins)
     question = study_question(registry, request.question, request.batch_sizes, request.max_epochs)
     prepared = prepare(registry, question)

@@ -9,10 +9,12 @@ import functools
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 ORDER, TRAINING, STRATEGY, SAMPLE, DIAGNOSTIC, RECALIBRATION, SPLIT = 1, 2, 3, 4, 5, 6, 7
 GRID_SHIFT, TUNING_SEEDS, EVALUATION_ROWS = 8, 9, 10
@@ -42,12 +44,16 @@ def permutation(seed: int, epoch: int, n: int) -> torch.Tensor:
     Returns:
         A permutation of 0 to n - 1, int64[n].
     """
+    import torch
+
     generator = np.random.Generator(np.random.PCG64(seed_sequence(ORDER, seed, epoch)))
     return torch.from_numpy(generator.permutation(n))
 
 
 @functools.cache
 def _has_accelerator() -> bool:
+    import torch
+
     return torch.cuda.is_available() or torch.backends.mps.is_available()
 
 
@@ -57,6 +63,8 @@ def seed_torch(value: int) -> None:
     Args:
         value: The seed.
     """
+    import torch
+
     if _has_accelerator():
         torch.manual_seed(value)
     else:
@@ -93,6 +101,8 @@ def rng_state(device: torch.device | None = None) -> dict[str, Any]:
     Returns:
         Plain values and tensors, which ``torch.load(weights_only=True)`` reads.
     """
+    import torch
+
     name, keys, position, has_gauss, cached = np.random.get_state()
     state: dict[str, Any] = {
         "torch": torch.get_rng_state(),
@@ -113,6 +123,8 @@ def set_rng_state(state: dict[str, Any], device: torch.device | None = None) -> 
         state: The states of the generators.
         device: The device whose generator is restored where the state has one.
     """
+    import torch
+
     torch.set_rng_state(state["torch"])
     random.setstate(state["python"])
     name, keys, *rest = state["numpy"]
@@ -126,6 +138,8 @@ def set_rng_state(state: dict[str, Any], device: torch.device | None = None) -> 
 @contextmanager
 def preserved_rng() -> Iterator[None]:
     """Restore all global generators, those of all CUDA devices in use included, after the block."""
+    import torch
+
     on_cpu, python, numpy = torch.get_rng_state(), random.getstate(), np.random.get_state()
     in_use = torch.cuda.is_available() and torch.cuda.is_initialized()
     on_cuda = torch.cuda.get_rng_state_all() if in_use else []

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import sys
 import sysconfig
 import types
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import torch
-
 _STANDARD = tuple({sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib")})
 _PACKAGES = {"site-packages", "dist-packages"}
 """The names of folders of installed packages, of this environment or another, such as the system's Python."""
-_FROM_SOURCES = tuple(str(Path(package.__path__[0])) for package in (torch, np))
 
 
 def is_installed(module: str | None) -> bool:
@@ -27,7 +25,14 @@ def is_installed(module: str | None) -> bool:
     if (top in sys.stdlib_module_names and top != "__main__") or top == __name__.partition(".")[0]:
         return True
     file = getattr(sys.modules.get(module or ""), "__file__", None) or ""
-    return file.startswith((*_STANDARD, *_FROM_SOURCES)) or not _PACKAGES.isdisjoint(Path(file).parts)
+    return file.startswith((*_STANDARD, *_from_sources())) or not _PACKAGES.isdisjoint(Path(file).parts)
+
+
+@functools.cache
+def _from_sources() -> tuple[str, ...]:
+    """Return the folders of torch and NumPy, which may be installed from a clone of their sources."""
+    specs = map(importlib.util.find_spec, ("torch", "numpy"))
+    return tuple(str(Path(spec.origin).parent) for spec in specs if spec is not None and spec.origin)
 
 
 def names_used(code: types.CodeType) -> Iterator[str]:

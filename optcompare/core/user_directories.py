@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-_TORCH = "TORCHINDUCTOR_CACHE_DIR"
+from .environment import COMPILER_CACHE, environment_variable
 
 
 class UntrustedDirectory(Exception):
@@ -104,18 +104,10 @@ def torch_cache_of_this_user() -> Iterator[None]:
     it, else ``torch`` in the user's cache, else a temporary one. Where there is none either, nothing changes.
     The environment is restored afterwards.
     """
-    named = os.environ.get(_TORCH)
     with ExitStack() as life:
-        directory = _torch_directory(named, life)
-        if directory is not None:
-            os.environ[_TORCH] = str(directory)
-        try:
+        directory = _torch_directory(os.environ.get(COMPILER_CACHE), life)
+        with environment_variable(COMPILER_CACHE, None if directory is None else str(directory)):
             yield
-        finally:
-            if named is None:
-                os.environ.pop(_TORCH, None)
-            else:
-                os.environ[_TORCH] = named
 
 
 def distrust_reason(path: Path, *, directory: bool = False) -> str | None:

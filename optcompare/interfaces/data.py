@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Sized
 from typing import Any, cast
 
-import torch
-
-from ..core.tree import len_batch, tensors
 from ..errors import WorkloadError
 
 
@@ -18,6 +15,8 @@ def is_tensors(data: Any) -> bool:
 
 def rows(data: Any) -> int:
     """Return the number of samples."""
+    from ..core.tree import len_batch
+
     return len_batch(data) if is_tensors(data) else len(cast(Sized, data))
 
 
@@ -34,6 +33,8 @@ def check_data(workload: str, name: str, data: Any, alone: bool) -> None:
     Raises:
         WorkloadError: The set is not usable.
     """
+    from ..core.tree import tensors
+
     if is_tensors(data):
         fewest = 1 if alone or isinstance(data, Mapping) else 2
         named = dict(data) if isinstance(data, Mapping) else dict(enumerate(data))
@@ -55,6 +56,8 @@ def check_data(workload: str, name: str, data: Any, alone: bool) -> None:
 
 
 def _check_dataset(workload: str, name: str, data: Any) -> None:
+    import torch
+
     kind = type(data).__name__
     if isinstance(data, torch.utils.data.IterableDataset):
         raise WorkloadError(
@@ -90,6 +93,8 @@ def refuse_empty(name: str, data: Any) -> None:
 
 
 def _holds_tensors(part: Any) -> bool:
+    import torch
+
     if isinstance(part, torch.Tensor):
         return True
     parts: Sequence[Any] = (

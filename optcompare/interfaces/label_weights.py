@@ -6,17 +6,11 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
-
 if TYPE_CHECKING:
     from torch import Tensor
 
 IGNORED = -100
 """The label that torch's cross entropies ignore by default."""
-
-_MODULES = (nn.CrossEntropyLoss, nn.NLLLoss)
-_FUNCTIONS = (nn.functional.cross_entropy, nn.functional.nll_loss)
 
 
 def is_cross_entropy(loss: Any) -> bool:
@@ -25,16 +19,26 @@ def is_cross_entropy(loss: Any) -> bool:
     Args:
         loss: A module, a function, or a ``functools.partial`` of one.
     """
-    if isinstance(loss, functools.partial):
-        return not loss.args and any(loss.func is function for function in _FUNCTIONS)
-    return isinstance(loss, _MODULES) or any(loss is function for function in _FUNCTIONS)
+    from torch.nn.functional import cross_entropy, nll_loss
+
+    whole = isinstance(loss, functools.partial)
+    made = loss.func if whole else loss
+    if made is cross_entropy or made is nll_loss:
+        return not (whole and loss.args)
+    return not whole and _is_module(loss)
+
+
+def _is_module(loss: Any) -> bool:
+    from torch import nn
+
+    return isinstance(loss, (nn.CrossEntropyLoss, nn.NLLLoss))
 
 
 def _setting(loss: Any, name: str, otherwise: Any) -> Any:
     """Return a setting of a cross entropy, a module or a partial function."""
     if isinstance(loss, functools.partial):
         return loss.keywords.get(name, otherwise)
-    return getattr(loss, name, otherwise) if isinstance(loss, _MODULES) else otherwise
+    return getattr(loss, name, otherwise) if _is_module(loss) else otherwise
 
 
 def class_weights(loss: Any) -> Tensor | None:
@@ -57,6 +61,8 @@ def label_weight(loss: Any) -> Callable[[Tensor], Tensor] | None:
     Args:
         loss: The loss of a workload.
     """
+    import torch
+
     if not is_cross_entropy(loss) or _setting(loss, "reduction", "mean") != "mean":
         return None
     ignored, weights = ignored_label(loss), class_weights(loss)
@@ -74,6 +80,8 @@ def label_weight(loss: Any) -> Callable[[Tensor], Tensor] | None:
 
 def holds_labels(y: Any) -> bool:
     """Return whether y is a tensor of labels, rather than of numbers or of probabilities."""
+    import torch
+
     return isinstance(y, torch.Tensor) and not (
         y.is_floating_point() or y.is_complex() or y.dtype == torch.bool
     )

@@ -9,13 +9,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..core.parameters import as_spec
 from ..core.rng import STRATEGY, seed_sequence
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 Coverage = Literal["once", "free"]
@@ -73,6 +73,8 @@ class Epoch:
 
     @cached_property
     def rng(self) -> torch.Generator:
+        import torch
+
         digest = hashlib.sha256(str(self._strategy).encode()).digest()
         entropy = seed_sequence(STRATEGY, self._seed, self.index, int.from_bytes(digest[:8], "little"))
         return torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1)))

@@ -9,9 +9,6 @@ from functools import cached_property, partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from ..core.tree import len_batch
 from ..errors import USER_CODE_ERRORS, WorkloadError, explain
 from .data import check_data, rows
 from .label_weights import class_weights, holds_labels, ignored_label, label_weight
@@ -79,6 +76,8 @@ class Workload:
     name: str = "custom"
 
     def __post_init__(self) -> None:
+        import torch
+
         if isinstance(self.model, torch.nn.Module) or not callable(self.model):
             raise WorkloadError(
                 f"workload {self.name}: model is a {type(self.model).__name__}; give a factory that makes a "
@@ -230,6 +229,8 @@ class Workload:
             return float(self.weight(batch))
         if self._label_weight is not None and isinstance(batch, tuple) and holds_labels(batch[-1]):
             return float(self._label_weight(batch[-1]))
+        from ..core.tree import len_batch
+
         return float(len_batch(batch))
 
     @property
@@ -254,21 +255,6 @@ class Workload:
             return found
         ignored = ignored_label(self.loss)
         return found if any(bool((y == ignored).any()) for y in labels) else None
-
-
-class MeanLoss(torch.nn.Module):
-    """Wrap a workload's mean loss as a module around its model.
-
-    ``torch.func.functional_call`` then replaces the weights, named ``model.…``, in all calls of the workload
-    to the model.
-    """
-
-    def __init__(self, workload: Workload, model: nn.Module) -> None:
-        super().__init__()
-        self.model, self._workload = model, workload
-
-    def forward(self, batch: Any) -> Tensor:
-        return self._workload.mean_loss(self.model, batch)
 
 
 def of_torch(loss: Callable[..., Any]) -> bool:

@@ -14,7 +14,8 @@ from ..core.rng import preserved_rng
 from ..core.tree import len_batch, map_tensors, move_batch, tensors
 from ..errors import USER_CODE_ERRORS, ComparisonError, WorkloadError, explain
 from ..interfaces.data import is_tensors, rows
-from ..interfaces.metrics import Metric, MetricValue, called, is_accumulated, is_pair
+from ..interfaces.metric_value import MetricValue
+from ..interfaces.metrics import Metric, called, is_accumulated, is_pair
 from ..interfaces.workload import Workload, of_torch
 from ..training.data import first_rows
 from ..training.loop.trainer import LoopTrainer

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..errors import USER_CODE_ERRORS, PluginError, explain
@@ -14,21 +16,42 @@ if TYPE_CHECKING:
     import pluggy
 
 _NAME = re.compile(r"[\w.-]+")
+_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
 @dataclass(frozen=True)
 class Entry:
     """Describe an object that a plugin registered under a name.
 
-    Attributes:
+    Args:
         name: The name.
-        factory: The function or class that makes the object.
+        registered: The function or class that makes the object, or its dotted path.
         plugin: The name of the plugin.
     """
 
     name: str
-    factory: Callable[..., Any]
+    registered: Callable[..., Any] | str
     plugin: str
+
+    @cached_property
+    def factory(self) -> Callable[..., Any]:
+        """Return the function or class that makes the object, imported at its first use.
+
+        Raises:
+            PluginError: The path cannot be imported, or leads to something that cannot be called.
+        """
+        if not isinstance(self.registered, str):
+            return self.registered
+        module, _, name = self.registered.rpartition(".")
+        who = f"plugin {self.plugin}: '{self.name}' is {self.registered}"
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except USER_CODE_ERRORS as error:
+            raise PluginError(f"{who}, which cannot be imported: {explain(error)}") from error
+        if not callable(found):
+            raise PluginError(f"{who}, a {type(found).__name__}; give the path of a function or class")
+        factory: Callable[..., Any] = found
+        return factory
 
 
 @dataclass(frozen=True)
@@ -70,7 +93,8 @@ def registered_entries(implementation: pluggy.HookImpl, kind: str) -> list[Entry
     if not isinstance(factories, Mapping):
         raise PluginError(f"plugin {plugin}: {rule}, got a {type(factories).__name__}")
     for name, factory in factories.items():
-        if not (isinstance(name, str) and _NAME.fullmatch(name) and callable(factory)):
+        usable = _PATH.fullmatch(factory) if isinstance(factory, str) else callable(factory)
+        if not (isinstance(name, str) and _NAME.fullmatch(name) and usable):
             raise PluginError(
                 f"plugin {plugin}: {rule}, with names of letters, digits, '_', '-' and '.'; got "
                 f"{name!r}: {factory!r}"

@@ -46,11 +46,12 @@ def optcompare_workloads() -> Mapping[str, Callable[..., Any]]:  # type: ignore[
 
 
 @hookspec
-def optcompare_optimizers() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
+def optcompare_optimizers() -> Mapping[str, Callable[..., Any] | str]:  # type: ignore[empty-body]
     """Return optimizers by name, called when an optimizer is looked up or listed.
 
     Returns:
-        Name to ``Optimizer`` class, or to a function ``build(model, *, lr, …)`` that returns an optimizer.
+        Name to ``Optimizer`` class, or to a function ``build(model, *, lr, …)`` that returns an optimizer; or
+        to the dotted path of one, such as ``torch.optim.SGD``, which is imported at its first use.
     """
 
 

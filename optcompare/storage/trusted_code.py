@@ -20,7 +20,6 @@ from ..errors import OptcompareError, RunDirectoryError, printable
 from ..registry import hookspecs
 from ..registry.fingerprints import code_exists, code_sha256
 from ..registry.manager import Registry
-from .run_dir import write_atomically
 from .user_state import is_only_mine, user_state
 
 
@@ -119,6 +118,8 @@ def _entry(name: str, sha256: str) -> Path:
 
 def _note(name: str, sha256: str) -> str:
     """Record that code was named; return why that is not possible, empty if it is."""
+    from .run_dir import write_atomically  # brings pandas, which most commands need later or never
+
     path = _entry(name, sha256)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ import torch
 from ..core.rng import preserved_rng
 from ..core.user_directories import torch_cache_of_this_user
 from ..errors import ComparisonError
+from .determinism import deterministic_algorithms
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _NONDETERMINISTIC = re.compile(r"(\S+) does not have a deterministic implementation")
@@ -134,23 +135,17 @@ def torch_settings(threads: int, deterministic: bool = True) -> Iterator[None]:
 def _algorithms(deterministic: bool) -> Iterator[None]:
     modes: Any = torch.utils.deterministic
     precision = torch.get_float32_matmul_precision()
-    before = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
     filled, tried = modes.fill_uninitialized_memory, torch.backends.cudnn.benchmark
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), deterministic_algorithms(deterministic):
         warnings.filterwarnings(
             "ignore", f".*{_NONDETERMINISTIC.pattern}"
         )  # reported once, after the dry run
-        torch.use_deterministic_algorithms(deterministic, warn_only=True)
         torch.set_float32_matmul_precision("highest")
         modes.fill_uninitialized_memory = False
         torch.backends.cudnn.benchmark = False
         try:
             yield
         finally:
-            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
             torch.set_float32_matmul_precision(precision)
             modes.fill_uninitialized_memory = filled
             torch.backends.cudnn.benchmark = tried

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from .determinism import algorithms, use_algorithms
+
 _modes: Any = torch.utils.deterministic
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -25,13 +27,7 @@ _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
     ),
     (torch.is_grad_enabled, torch.set_grad_enabled),
     (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
-    (
-        lambda: (
-            torch.are_deterministic_algorithms_enabled(),
-            torch.is_deterministic_algorithms_warn_only_enabled(),
-        ),
-        lambda value: torch.use_deterministic_algorithms(value[0], warn_only=value[1]),
-    ),
+    (algorithms, lambda value: use_algorithms(*value)),
     (
         lambda: _modes.fill_uninitialized_memory,
         lambda value: setattr(_modes, "fill_uninitialized_memory", value),

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 
 from optcompare import Diagnostic, Snapshot, hookimpl
 
@@ -35,6 +34,8 @@ class Sharpness(Diagnostic):
             raise ValueError(f"products must be at least 20, got {self.products}")
 
     def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        import torch
+
         size = len(snapshot.weights)
         if size > _DENSE:
             return {"sharpness": self._by_iteration(snapshot, size)}
@@ -45,6 +46,7 @@ class Sharpness(Diagnostic):
         return {"sharpness": float(np.linalg.eigvalsh(((hessian + hessian.T) / 2).numpy())[-1])}
 
     def _by_iteration(self, snapshot: Snapshot, size: int) -> float:
+        import torch
         from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
         class Broken(Exception):

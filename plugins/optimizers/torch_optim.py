@@ -1,84 +1,25 @@
-"""The optimizers of ``torch.optim`` by lower-case name."""
+"""The optimizers of ``torch.optim`` by lower-case name, imported when one is used."""
 
-from collections.abc import Callable
-from typing import Any, Literal
-
-import torch
-from torch import nn
-
-from optcompare import ComparisonError, hookimpl
+from optcompare import hookimpl
 
 TRAINABLE = (
-    torch.optim.ASGD,
-    torch.optim.Adadelta,
-    torch.optim.Adafactor,
-    torch.optim.Adagrad,
-    torch.optim.Adam,
-    torch.optim.AdamW,
-    torch.optim.Adamax,
-    torch.optim.NAdam,
-    torch.optim.RAdam,
-    torch.optim.RMSprop,
-    torch.optim.Rprop,
-    torch.optim.SGD,
+    "ASGD",
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "NAdam",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "SGD",
 )
-
-
-def muon(
-    model: nn.Module,
-    *,
-    lr: float = 1e-3,
-    weight_decay: float = 0.1,
-    momentum: float = 0.95,
-    nesterov: bool = True,
-    eps: float = 1e-7,
-    ns_steps: int = 5,
-    adjust_lr_fn: str | None = None,
-) -> torch.optim.Optimizer:
-    """Orthogonalised momentum, for models whose trainable parameters are all matrices."""
-    for name, weight in model.named_parameters():
-        if weight.requires_grad and weight.ndim != 2:
-            raise ComparisonError(
-                f"optimizer muon orthogonalises matrices, and parameter '{name}' has shape "
-                f"{list(weight.shape)}; use it with a model whose trainable parameters all have two "
-                "dimensions, or use adamw"
-            )
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    return torch.optim.Muon(
-        weights, lr, weight_decay, momentum, nesterov, eps=eps, ns_steps=ns_steps, adjust_lr_fn=adjust_lr_fn
-    )
-
-
-def lbfgs(
-    model: nn.Module,
-    *,
-    lr: float = 1.0,
-    max_iter: int = 5,
-    max_eval: int | None = None,
-    tolerance_grad: float = 1e-7,
-    tolerance_change: float = 1e-9,
-    history_size: int = 100,
-    line_search_fn: Literal["strong_wolfe"] | None = "strong_wolfe",
-) -> torch.optim.Optimizer:
-    """Limited-memory BFGS, for full batches: an update is up to max_iter iterations of one pass or more.
-
-    The default is five iterations in place of torch's 20, so that curves have enough points. The history is
-    kept between updates. An update costs one pass more than its iterations.
-    """
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    return torch.optim.LBFGS(
-        weights, lr, max_iter, max_eval, tolerance_grad, tolerance_change, history_size, line_search_fn
-    )
-
-
-def sparseadam(model: nn.Module, *, lr: float = 1e-3) -> torch.optim.Optimizer:
-    """Not available: it takes sparse gradients only."""
-    raise ComparisonError(
-        "optimizer sparseadam takes sparse gradients only, and these models' are dense; use adam"
-    )
+SPECIAL = ("muon", "lbfgs", "sparseadam")
 
 
 @hookimpl
-def optcompare_optimizers() -> dict[str, Callable[..., Any]]:
-    by_name: dict[str, Callable[..., Any]] = {cls.__name__.lower(): cls for cls in TRAINABLE}
-    return {**by_name, "muon": muon, "lbfgs": lbfgs, "sparseadam": sparseadam}
+def optcompare_optimizers() -> dict[str, str]:
+    paths = {name.lower(): f"torch.optim.{name}" for name in TRAINABLE}
+    return paths | {name: f"optcompare_plugins.optimizers.torch_special.{name}" for name in SPECIAL}

@@ -1,13 +1,16 @@
 """Base classes of strategies that choose their batch size by previous gradients."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from optcompare import Epoch, StepStats, Strategy
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass

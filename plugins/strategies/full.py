@@ -1,12 +1,15 @@
 """Full-batch gradient descent: one update an epoch, from the gradient over all samples."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from optcompare import Epoch, Strategy, hookimpl
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass

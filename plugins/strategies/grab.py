@@ -1,13 +1,15 @@
 """GraB: order the next epoch by the gradients of this one, so that they cancel early."""
 
+from __future__ import annotations
+
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from optcompare import Epoch, StepStats, Strategy, hookimpl
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass
@@ -33,6 +35,8 @@ class GraB(Strategy):
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
 
     def batches(self, epoch: Epoch) -> Generator[Tensor, StepStats, None]:
+        import torch
+
         order = epoch.order if self.order is None else self.order.clone()
         first: list[int] = []
         last: list[int] = []

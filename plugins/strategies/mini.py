@@ -1,13 +1,15 @@
 """Mini-batch descent without replacement: the epoch's order, cut into batches."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from optcompare import Epoch, Strategy, hookimpl
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass
@@ -23,6 +25,8 @@ class MiniBatch(Strategy):
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
 
     def batches(self, epoch: Epoch) -> Iterator[Tensor]:
+        import torch
+
         batches = list(epoch.order.split(self.batch_size))
         if self.tail == "merge" and len(batches) > 1 and len(batches[-1]) < self.batch_size:
             batches[-2:] = [torch.cat(batches[-2:])]

@@ -1,11 +1,15 @@
 """Single shuffling: the order of the first epoch is used in all epochs."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from optcompare import Epoch, Strategy, hookimpl
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass

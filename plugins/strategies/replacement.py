@@ -1,13 +1,15 @@
 """Sampling with replacement, which most theory assumes."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from optcompare import Epoch, Strategy, hookimpl
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass
@@ -25,6 +27,8 @@ class Replacement(Strategy):
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
 
     def batches(self, epoch: Epoch) -> Iterator[Tensor]:
+        import torch
+
         n = len(epoch.order)
         yield from torch.randint(n, (n,), generator=epoch.rng).split(self.batch_size)
 

@@ -1,11 +1,15 @@
 """No shuffling: the samples in the order of the data."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from optcompare import Epoch, Strategy, hookimpl
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass

@@ -1,9 +1,15 @@
 """Logistic regression on real data, a convex problem."""
 
-import torch
-from torch import nn
+from __future__ import annotations
 
-from optcompare import Workload, accuracy, hookimpl
+from typing import TYPE_CHECKING, Any
+
+from optcompare import Workload, accuracy, hold_out, hookimpl
+
+from .sklearn_data import Standard, numbers_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def breast_cancer() -> Workload:
@@ -12,22 +18,22 @@ def breast_cancer() -> Workload:
 
 
 def _on_split(number: int) -> Workload:
-    from sklearn.datasets import load_breast_cancer
-    from sklearn.model_selection import train_test_split
-    from sklearn.preprocessing import StandardScaler
+    import torch
+    from torch import nn
 
-    measured, benign = load_breast_cancer(return_X_y=True)
-    x, x_valid, y, y_valid = train_test_split(
-        measured, benign, test_size=0.2, stratify=benign, random_state=number
-    )
-    scaler = StandardScaler().fit(x)
+    table = numbers_of("breast_cancer.csv", delimiter=",", skiprows=1)
+    measured, benign = table[:, :-1], table[:, -1:]
+    train, valid = hold_out(len(table), 114, number, classes=benign[:, 0])
+    standard = Standard(measured[train])
+
+    def rows(chosen: Any) -> tuple[Tensor, Tensor]:
+        parts = standard(measured[chosen]), benign[chosen]
+        return torch.from_numpy(parts[0]).float(), torch.from_numpy(parts[1]).float()
+
     return Workload(
         model=lambda: nn.Linear(30, 1),
-        train=(torch.from_numpy(scaler.transform(x)).float(), torch.from_numpy(y).float().reshape(-1, 1)),
-        valid=(
-            torch.from_numpy(scaler.transform(x_valid)).float(),
-            torch.from_numpy(y_valid).float().reshape(-1, 1),
-        ),
+        train=rows(train),
+        valid=rows(valid),
         loss=nn.functional.binary_cross_entropy_with_logits,
         metrics={"accuracy": accuracy},
         lr={"sgd": 0.05, "adam": 0.01, "adamw": 0.01},

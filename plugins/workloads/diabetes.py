@@ -1,11 +1,15 @@
 """Linear regression on real data, where least squares has a closed form to compare with."""
 
-from typing import Any
+from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
-from optcompare import Workload, hookimpl
+from optcompare import Workload, hold_out, hookimpl
+
+from .sklearn_data import Standard, numbers_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def diabetes() -> Workload:
@@ -18,27 +22,26 @@ def diabetes() -> Workload:
 
 
 def _on_split(number: int) -> Workload:
-    from sklearn.datasets import load_diabetes
-    from sklearn.model_selection import train_test_split
-    from sklearn.preprocessing import StandardScaler
+    import torch
+    from torch import nn
 
-    measured, progress = load_diabetes(return_X_y=True, scaled=False)
-    x, x_valid, y, y_valid = train_test_split(
-        measured, progress.reshape(-1, 1), test_size=0.2, random_state=number
-    )
-    inputs, target = StandardScaler().fit(x), StandardScaler().fit(y)
-    points = float(target.scale_[0])
+    measured = numbers_of("diabetes_data_raw.csv.gz")
+    progress = numbers_of("diabetes_target.csv.gz").reshape(-1, 1)
+    train, valid = hold_out(len(progress), 89, number)
+    inputs, target = Standard(measured[train]), Standard(progress[train])
+    points = float(target.deviation[0])
 
-    def rows(x: Any, y: Any) -> tuple[Tensor, Tensor]:
-        return torch.from_numpy(inputs.transform(x)).float(), torch.from_numpy(target.transform(y)).float()
+    def rows(chosen: Any) -> tuple[Tensor, Tensor]:
+        parts = inputs(measured[chosen]), target(progress[chosen])
+        return torch.from_numpy(parts[0]).float(), torch.from_numpy(parts[1]).float()
 
     def absolute_error(output: Tensor, y: Tensor) -> tuple[Tensor, int]:
         return points * (output - y).abs().sum(), y.numel()
 
     return Workload(
         model=lambda: nn.Linear(10, 1),
-        train=rows(x, y),
-        valid=rows(x_valid, y_valid),
+        train=rows(train),
+        valid=rows(valid),
         loss=nn.functional.mse_loss,
         metrics={"mae": absolute_error},
         errors=("mae",),

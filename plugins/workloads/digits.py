@@ -1,11 +1,17 @@
 """Handwritten digits, on which every update is cheap."""
 
-import torch
-from torch import Tensor, nn
+from __future__ import annotations
 
-from optcompare import Workload, accuracy, hookimpl
+from typing import TYPE_CHECKING
 
-Rows = tuple[Tensor, Tensor]
+from optcompare import Workload, accuracy, hold_out, hookimpl
+
+from .sklearn_data import numbers_of
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    Rows = tuple[Tensor, Tensor]
 
 
 def split(number: int = 0) -> tuple[Rows, Rows]:
@@ -17,13 +23,12 @@ def split(number: int = 0) -> tuple[Rows, Rows]:
     Returns:
         Training and validation rows, x float32[N, 64] from 0 to 1 and y int64[N] each.
     """
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
+    import torch
 
-    pixels, labels = load_digits(return_X_y=True)
-    parts = train_test_split(pixels / 16, labels, test_size=0.2, stratify=labels, random_state=number)
-    x, x_valid, y, y_valid = map(torch.from_numpy, parts)
-    return (x.float(), y), (x_valid.float(), y_valid)
+    table = torch.from_numpy(numbers_of("digits.csv.gz", delimiter=","))
+    x, y = (table[:, :-1] / 16).float(), table[:, -1].long()
+    train, valid = map(torch.from_numpy, hold_out(len(y), 360, number, classes=y.numpy()))
+    return (x[train], y[train]), (x[valid], y[valid])
 
 
 def digits() -> Workload:
@@ -32,6 +37,8 @@ def digits() -> Workload:
 
 
 def _by_perceptron(number: int) -> Workload:
+    from torch import nn
+
     train, valid = split(number)
     return Workload(
         model=lambda: nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)),
@@ -52,6 +59,8 @@ def digits_cnn() -> Workload:
 
 
 def _by_convolutions(number: int) -> Workload:
+    from torch import nn
+
     train, valid = ((x.reshape(-1, 1, 8, 8), y) for x, y in split(number))
     return Workload(
         model=cnn,
@@ -71,6 +80,8 @@ def cnn() -> nn.Module:
 
     A stride replaces pooling, since the gradient of pooling is not deterministic on CUDA.
     """
+    from torch import nn
+
     return nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1),  # (B, 16, 8, 8)
         nn.ReLU(),

@@ -1,13 +1,13 @@
 """The smallest problem: fit y = x to six points."""
 
-import torch
-from torch import nn
-
 from optcompare import Workload, hookimpl
 
 
 def line() -> Workload:
     """Fit y = x at x = 1..6 by one linear unit; its two parameters allow a plot of the path."""
+    import torch
+    from torch import nn
+
     x = torch.arange(1.0, 7.0).reshape(6, 1)
     return Workload(
         model=lambda: nn.Linear(1, 1),

@@ -1,23 +1,13 @@
 """A quadratic whose gradients carry exact noise: the expected risk of SGD is known without training."""
 
-import torch
-from torch import Tensor, nn
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from optcompare import Workload, WorkloadError, hookimpl
 
-
-class Point(nn.Module):
-    """Return ½Σ h w² + noise·w for the noise of each sample, shape [B]; w are the weights of the model."""
-
-    h: Tensor
-
-    def __init__(self, curvature: Tensor) -> None:
-        super().__init__()
-        self.w = nn.Parameter(torch.ones(len(curvature)))
-        self.register_buffer("h", curvature.clone())
-
-    def forward(self, noise: Tensor) -> Tensor:
-        return 0.5 * (self.h.to(self.w) * self.w**2).sum() + noise @ self.w
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def mean_output(output: Tensor, y: Tensor) -> Tensor:
@@ -33,6 +23,10 @@ def noisy_quadratic(dim: int = 10, n: int = 1024, noise: float = 1.0) -> Workloa
     c_j = noise²·h_j. Hence the mean loss over all samples is the risk ½Σ h w² (Zhang et al. 2019, arXiv
     1907.04164).
     """
+    import torch
+
+    from .quadratic_models import Point
+
     if dim < 1 or n <= dim or noise < 0:
         raise WorkloadError(
             f"workload noisy-quadratic: give dim ≥ 1, n > dim, noise ≥ 0; got dim={dim}, n={n}, noise={noise}"

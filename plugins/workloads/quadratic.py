@@ -1,20 +1,13 @@
 """A quadratic bowl whose dynamics are known in closed form."""
 
-import torch
-from torch import Tensor, nn
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from optcompare import Workload, WorkloadError, hookimpl
 
-
-class Bowl(nn.Module):
-    """Predict the point w, shape [d], for every sample; w are the weights of the model."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.w = nn.Parameter(torch.ones(size))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.w.expand_as(x)
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def quadratic(h: tuple[float, ...] = (1.0, 0.1), n: int = 64, noise: float = 1.0) -> Workload:
@@ -23,6 +16,10 @@ def quadratic(h: tuple[float, ...] = (1.0, 0.1), n: int = 64, noise: float = 1.0
     On the full batch, gradient descent with learning rate η gives w_T = (1 - ηh)^T w_0, and the loss is
     ½Σ h w² + ½ noise² Σ h.
     """
+    import torch
+
+    from .quadratic_models import Bowl
+
     if n < 2 or not h or min(h) <= 0 or noise < 0:
         raise WorkloadError(
             f"workload quadratic: give n ≥ 2, noise ≥ 0, positive h; got n={n}, noise={noise}, h={h}"

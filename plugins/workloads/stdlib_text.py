@@ -8,11 +8,12 @@ import re
 import string
 import sysconfig
 from pathlib import Path
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from optcompare import Workload, WorkloadError, hookimpl
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SYMBOLS = "\n" + string.printable[:95]
 """The symbols of the model: letters, digits, punctuation and the space; all others are one more symbol."""
@@ -32,6 +33,10 @@ def stdlib_text(
     characters of the modules in alphabetical order, in blocks of context; every tenth block is held out. It
     depends on the version of your Python.
     """
+    import torch
+
+    from .transformer import Transformer
+
     settings = {
         "characters": characters,
         "context": context,
@@ -54,7 +59,7 @@ def stdlib_text(
     x, y = (codes[shift : shift + count * context].reshape(count, context) for shift in (0, 1))
     held_out = torch.arange(count) % _VALID_EVERY == min(_VALID_EVERY, count) - 1
     return Workload(
-        model=lambda: Transformer(context, width, layers, heads),
+        model=lambda: Transformer(VOCABULARY, context, width, layers, heads),
         train=(x[~held_out], y[~held_out]),
         valid=(x[held_out], y[held_out]),
         loss=cross_entropy,
@@ -72,7 +77,9 @@ def stdlib_text(
 
 def cross_entropy(scores: Tensor, y: Tensor) -> Tensor:
     """Return the mean of -log p(y) over rows and positions, from scores [B, T, V] and y int64[B, T]."""
-    return nn.functional.cross_entropy(scores.flatten(0, 1), y.flatten())
+    from torch.nn import functional
+
+    return functional.cross_entropy(scores.flatten(0, 1), y.flatten())
 
 
 def right(scores: Tensor, y: Tensor) -> tuple[Tensor, int]:
@@ -82,61 +89,15 @@ def right(scores: Tensor, y: Tensor) -> tuple[Tensor, int]:
 
 def bits(scores: Tensor, y: Tensor) -> tuple[Tensor, int]:
     """Return the sum of -log2 p(y), and the number of characters."""
+    import torch
+
     return cross_entropy(scores, y) / torch.log(torch.tensor(2.0)) * y.numel(), y.numel()
-
-
-class Transformer(nn.Module):
-    """Map character codes int64[B, T] to scores [B, T, V] of the next ones.
-
-    Layer norms precede the parts of a block (Radford et al. 2019); position embeddings are learned. The names
-    of the attributes are part of checkpoints and fingerprints, so they stay as they are.
-    """
-
-    def __init__(self, context: int, width: int, layers: int, heads: int) -> None:
-        super().__init__()
-        self.characters = nn.Embedding(VOCABULARY, width)
-        self.places = nn.Parameter(0.02 * torch.randn(context, width))
-        self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(layers)))
-        self.norm, self.scores = nn.LayerNorm(width), nn.Linear(width, VOCABULARY)
-
-    def forward(self, codes: Tensor) -> Tensor:
-        x: Tensor = self.characters(codes) + self.places[: codes.shape[1]]
-        scores: Tensor = self.scores(self.norm(self.blocks(x)))
-        return scores
-
-
-class Block(nn.Module):
-    """Compute x + attention(norm(x)), then x + perceptron(norm(x)).
-
-    ``asked`` projects to queries, keys and values, ``given`` projects the output of the heads.
-    """
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.asked, self.given = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.perceptron = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self._attention(self.before(x))
-        out: Tensor = x + self.perceptron(self.between(x))
-        return out
-
-    def _attention(self, x: Tensor) -> Tensor:
-        """Compute softmax(q·k/√d) v over positions up to this one, written out so that lanes can run it."""
-        rows, positions, width = x.shape
-        split = self.asked(x).reshape(rows, positions, 3, self.heads, width // self.heads)
-        q, k, v = split.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, T, d)
-        later = torch.ones(positions, positions, dtype=torch.bool, device=x.device).triu(1)
-        match = (q @ k.transpose(-1, -2) / (width // self.heads) ** 0.5).masked_fill(later, -torch.inf)
-        mixed = (match.softmax(-1) @ v).transpose(1, 2).reshape(rows, positions, width)
-        projected: Tensor = self.given(mixed)
-        return projected
 
 
 def _text(characters: int) -> tuple[Tensor, str]:
     """Return the first characters as codes, int64[N], and the SHA-256 of the text."""
+    import torch
+
     root, parts, missing = Path(sysconfig.get_paths()["stdlib"]), list[bytes](), characters
     for path in sorted(root.glob("*.py")):
         if missing <= 0:

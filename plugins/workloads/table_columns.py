@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+Task = Literal["auto", "regression", "classification"]
 Kind = Literal["number", "date", "text"]
 MOST_CATEGORIES = 100
 _EXACT, _CLOSE = 2**53, 1e-6

@@ -6,18 +6,28 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from .table_columns import Encoding, TableLog, convert, fit_encoding, kind_of, listed, note_similar_categories
+from optcompare import hold_out
+
+from .table_columns import (
+    Encoding,
+    TableLog,
+    Task,
+    convert,
+    fit_encoding,
+    kind_of,
+    listed,
+    note_similar_categories,
+)
 from .table_files import Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Task = Literal["auto", "regression", "classification"]
 Allocate = Callable[[str, tuple[int, ...], torch.dtype], Tensor]
 FEWEST_TO_SPLIT = 10
 _UNNAMED = "Unnamed: "
@@ -190,7 +200,6 @@ def _held_out(
 ) -> tuple[Any, Any]:
     """Split rows into those that stay and ``count`` that are held out; ``y`` has their targets."""
     import numpy as np
-    from sklearn.model_selection import train_test_split
 
     if count == 0:
         return rows, rows[:0]
@@ -198,8 +207,8 @@ def _held_out(
     if classify and not alike:
         log.note(f"some classes are too rare to be held out in proportion: {name} rows are drawn at random")
     classes = y.factorize()[0] if alike else None
-    stay, held_out = train_test_split(rows, test_size=count, stratify=classes, random_state=number)
-    return np.sort(stay), np.sort(held_out)
+    stay, held = hold_out(len(rows), count, number, classes)
+    return np.sort(rows[stay]), np.sort(rows[held])
 
 
 def _encodings(table: Table, y: str, known: Any, train: Any, log: TableLog) -> list[Encoding]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from optcompare_plugins.workloads import images as module
+from optcompare_plugins.workloads.image_tensors import cnn
 from optcompare_plugins.workloads.images import images
 from PIL import Image
 
@@ -134,7 +135,7 @@ def test_a_small_network_learns_colours(folder):
 
 @pytest.mark.parametrize("size", [4, 5, 7, 32])
 def test_the_network_takes_images_of_any_size(size):
-    assert module.cnn(3, size, 5)(torch.zeros(2, 3, size, size)).shape == (2, 5)
+    assert cnn(3, size, 5)(torch.zeros(2, 3, size, size)).shape == (2, 5)
 
 
 def _nothing(root):

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from optcompare_plugins.workloads import stdlib_text as module
-from optcompare_plugins.workloads.stdlib_text import SYMBOLS, VOCABULARY, Transformer, stdlib_text
+from optcompare_plugins.workloads.stdlib_text import SYMBOLS, VOCABULARY, stdlib_text
+from optcompare_plugins.workloads.transformer import Block, Transformer
 
 from optcompare import WorkloadError, compare
 
@@ -47,7 +48,7 @@ def test_what_is_not_known_is_one_symbol(monkeypatch, tmp_path):
 
 def test_the_model_sees_no_later_character():
     torch.manual_seed(0)
-    model = Transformer(context=8, width=8, layers=2, heads=2)
+    model = Transformer(VOCABULARY, context=8, width=8, layers=2, heads=2)
     codes = torch.randint(VOCABULARY, (3, 8))
     other = codes.clone()
     other[:, 5] = (other[:, 5] + 1) % VOCABULARY
@@ -58,7 +59,7 @@ def test_the_model_sees_no_later_character():
 
 def test_attention_is_that_of_torch():
     torch.manual_seed(0)
-    block = module.Block(8, 2).double()
+    block = Block(8, 2).double()
     x = torch.randn(3, 5, 8, dtype=torch.float64)
     q, k, v = (part.reshape(3, 5, 2, 4).transpose(1, 2) for part in block.asked(x).chunk(3, -1))
     mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from optcompare_plugins.workloads import table_copy, table_files, tables
+from optcompare_plugins.workloads import table_copy, table_files, table_workload, tables
 
 from optcompare import WorkloadError, compare
 from optcompare.core.memmap import is_memory_mapped
@@ -156,9 +156,9 @@ def test_a_conversion_that_ends_early_leaves_nothing(files, tmp_path, monkeypatc
 
 def test_a_large_file_is_not_read_into_memory(files, tmp_path, monkeypatch):
     """An eighth of the memory is the limit."""
-    monkeypatch.setattr(tables, "machine_memory", lambda: 8 * files["csv"].stat().st_size)
+    monkeypatch.setattr(table_workload, "machine_memory", lambda: 8 * files["csv"].stat().st_size)
     assert not is_memory_mapped(tables.csv(files["csv"], "y", store=tmp_path).train[0])
-    monkeypatch.setattr(tables, "machine_memory", lambda: 8 * files["csv"].stat().st_size - 1)
+    monkeypatch.setattr(table_workload, "machine_memory", lambda: 8 * files["csv"].stat().st_size - 1)
     assert is_memory_mapped(tables.csv(files["csv"], "y", store=tmp_path).train[0])
     assert not is_memory_mapped(tables.csv(files["csv"], "y", store=tmp_path, mapped=False).train[0])
 

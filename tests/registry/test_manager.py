@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 import re
+import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -367,3 +368,38 @@ def test_the_page_about_hooks_has_each_with_its_exact_signature_and_no_other():
     headings = re.findall(r"^### `(.+)`$", HOOKS_PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     signatures = [f"{name}({', '.join(inspect.signature(hook).parameters)})" for name, hook in HOOKS.items()]
     assert sorted(headings) == sorted(signatures)
+
+
+def test_a_path_is_imported_when_its_factory_is_used(monkeypatch, tmp_path):
+    (tmp_path / "used_late.py").write_text("def build(model, *, lr=0.1): ...\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = loaded(late=plugin(optimizers=lambda: {"late": "used_late.build"}))
+    entry = registry.find("optimizers", "late")
+    assert "used_late" not in sys.modules
+    assert entry.factory is entry.factory is sys.modules["used_late"].build
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (
+            "not_there.build",
+            "plugin p: 'x' is not_there.build, which cannot be imported: ModuleNotFoundError",
+        ),
+        ("math.nothing", "plugin p: 'x' is math.nothing, which cannot be imported: AttributeError"),
+        ("math.pi", "plugin p: 'x' is math.pi, a float; give the path of a function or class"),
+    ],
+)
+def test_a_path_that_leads_to_no_factory_is_an_error(path, message):
+    registry = loaded(p=plugin(optimizers=lambda: {"x": path}))
+    with pytest.raises(PluginError, match=message):
+        _ = registry.find("optimizers", "x").factory
+
+
+@pytest.mark.parametrize("path", ["", "build", "a..b", "file.py:build", "1.5"])
+def test_a_text_that_is_no_path_is_an_error(path):
+    registry = loaded(p=plugin(optimizers=lambda: {"x": path}))
+    with pytest.raises(
+        PluginError, match=r"plugin p: optcompare_optimizers\(\) must return a mapping of name to"
+    ):
+        registry.entries("optimizers")

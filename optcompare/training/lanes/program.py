@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from ...core.tree import len_batch, select_rows
-from ...interfaces.workload import MeanLoss, Workload
+from ...interfaces.mean_loss import MeanLoss
+from ...interfaces.workload import Workload
 from ..measurement.evaluation import in_eval_mode
 from ..measurement.recalibration import cumulative, updating
 from .update_rules import Settings, Unsupported, clipped

@@ -12,7 +12,7 @@ import torch
 from ...core.comparison import Trial
 from ...core.rng import preserved_rng
 from ...core.tree import map_tensors
-from ...interfaces.metrics import MetricValue
+from ...interfaces.metric_value import MetricValue
 from ...interfaces.workload import Workload
 from ..data import Source
 from .evaluation_rows import TEST_SET, EvaluationRows, PartValues

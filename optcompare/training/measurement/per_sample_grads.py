@@ -17,7 +17,8 @@ from torch.func import functional_call, grad, vmap
 from ...core.rng import preserved_rng
 from ...core.tree import has_equal_lengths, len_batch, replace_tensors, select_rows, tensors, to_dense
 from ...errors import StrategyError, explain
-from ...interfaces.workload import MeanLoss, Workload
+from ...interfaces.mean_loss import MeanLoss
+from ...interfaces.workload import Workload
 from .evaluation import evaluating
 from .layer_norms import agreeing_layers, squares_of_layers
 from .module_state import preserved_state

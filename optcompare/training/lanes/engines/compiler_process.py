@@ -14,6 +14,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from ....core.environment import COMPILER_DETERMINISM
 from ....core.user_directories import torch_cache_of_this_user
 from .libraries import CacheEntry
 
@@ -53,6 +54,7 @@ class CompilerProcess:
             stdout=self._log,
             stderr=self._log,
             start_new_session=True,
+            env={name: value for name, value in os.environ.items() if name != COMPILER_DETERMINISM},
         )
         threading.Thread(target=self._send, args=(job,)).start()
 

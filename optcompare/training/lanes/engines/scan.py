@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from ....core.environment import COMPILER_CACHE, environment_variable
 from ..program import Carry, flat_rows
 from ..update_rules import Unsupported
 from .libraries import CacheEntry
@@ -79,7 +80,7 @@ def compile_job(packed: bytes, entry: CacheEntry, work: Path) -> None:
     example = parts[0], parts[1], parts[2], parts[3][0]
     with _quiet():
         valid_vec_isa_list()  # fills torch's cache of usable instruction sets
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(work)  # removed together with the directory
+    os.environ[COMPILER_CACHE] = str(work)  # removed together with the directory
     library = _compile(job.step, example, job.follow, work)
     if (why := entry.refusal()) is not None:
         raise Unsupported(why)
@@ -138,14 +139,10 @@ def _quiet() -> Iterator[None]:
     """
     import torch._inductor.config as config
 
-    before = os.environ.get(_SAFE_PATH)
-    os.environ[_SAFE_PATH] = "1"
-    try:
-        with warnings.catch_warnings(), config.patch({"cpp.vec_isa_ok": True}):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        if before is None:
-            del os.environ[_SAFE_PATH]
-        else:
-            os.environ[_SAFE_PATH] = before
+    with (
+        environment_variable(_SAFE_PATH, "1"),
+        warnings.catch_warnings(),
+        config.patch({"cpp.vec_isa_ok": True}),
+    ):
+        warnings.simplefilter("ignore")
+        yield
