@@ -1,0 +1,144 @@
+"""Estimate the time of each task of a run: trials in the loop, and groups of lanes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Hashable, Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from ..core.comparison import Trial
+from ..planning.estimates import Estimate
+from ..training.lanes.cost_model import worth_compiling, worth_tracing
+from ..training.lanes.families import WIDEST
+from ..training.lanes.group_time import (
+    CALL_OPERATIONS,
+    CHECK_UPDATES,
+    LOADING_OPERATIONS,
+    RECORD_OPERATIONS,
+    GroupPace,
+    GroupTime,
+    group_time,
+)
+from ..training.lanes.probe import Probed, probe
+
+if TYPE_CHECKING:
+    from .scheduler import Tasks
+
+_PROBING_SECONDS, _PROBING_SHARE, _LEAST_SHARE = 0.5, 0.1, 0.01
+"""The seconds after which no further group is timed, and their most and least as shares of all trials."""
+_VMAPPED_UPDATE, _TRACED_UPDATE = 4.0, 2.0
+"""An update of a group that is not timed, as a multiple of an update in the loop."""
+_NODES = 100
+"""The operations of an update of a group that is not timed."""
+_COMPILING_OPERATIONS, _COMPILING_A_NODE = 4_000_000, 60_000
+"""The compiler's start, and what it takes for each operation of the graph, as small operations."""
+_NODE_OPERATIONS = 1.45
+"""Running one operation of a traced graph, as small operations."""
+_COMPILED_SHARE = 0.05
+"""The least time of a compiled update, as a share of a traced one."""
+_SAMPLED = 6
+"""The lanes of a group that are compared with the loop."""
+
+
+class TaskTimes:
+    """Estimate the time of tasks from the estimates of trials in the loop, and from timed updates of lanes.
+
+    Args:
+        tasks: Groups the trials into tasks.
+        estimates: The estimates of each arm's trial in the loop.
+        operation: The seconds of one small tensor operation.
+        whole: The seconds of all trials in the loop.
+
+    Attributes:
+        estimates: The estimates by the label of the arm.
+    """
+
+    def __init__(self, tasks: Tasks, estimates: Sequence[Estimate], operation: float, whole: float) -> None:
+        self.estimates = {estimate.arm.label: estimate for estimate in estimates}
+        self._tasks, self._operation = tasks, operation
+        self._left = min(_PROBING_SHARE * whole, max(_PROBING_SECONDS, _LEAST_SHARE * whole))
+        self._probed: dict[Hashable, Probed | None] = {}
+
+    def of_trial(self, trial: Trial) -> float:
+        """Return the seconds of one trial in the loop."""
+        estimate = self.estimates[trial.arm.label]
+        return estimate.seconds + estimate.measurements * RECORD_OPERATIONS * self._operation
+
+    def of_group(self, trials: Sequence[Trial], elapsed: float = 0.0, slower: float = 1.0) -> GroupTime:
+        """Return the time of a group of lanes.
+
+        Args:
+            trials: The group.
+            elapsed: The seconds for which its program has been compiling when the group starts.
+            slower: The factor by which compilers are slowed down by each other.
+        """
+        lanes = self._tasks.lanes
+        family = lanes.families.of(trials[0])
+        width = math.ceil(len(trials) / math.ceil(len(trials) / min(WIDEST, family.fits[0])))
+        parts = [trials[first : first + width] for first in range(0, len(trials), width)]
+        pace = self._pace(parts[0])
+        if pace.compiling is not None:
+            pace = dataclasses.replace(pace, compiling=slower * pace.compiling)
+        estimate = self.estimates[trials[0].arm.label]
+        seconds, turn = 0.0, (1.0, 1.0)
+        for part in parts:
+            time = group_time(self._tasks.work(part), estimate.epochs, pace, elapsed + seconds)
+            seconds, turn = seconds + time.seconds, time.turn
+        return GroupTime(seconds, turn if len(parts) == 1 else (1.0, 1.0))
+
+    def compiles(self, trials: Sequence[Trial]) -> bool:
+        """Return whether a compiler is going to run for a group."""
+        probed = self._probe(trials)
+        return probed is not None and probed.compiles and not probed.cached
+
+    def _pace(self, trials: Sequence[Trial]) -> GroupPace:
+        """Return the pace of a group that fits into one program."""
+        estimate, lanes, operation = self.estimates[trials[0].arm.label], len(trials), self._operation
+        probed = self._probe(trials)
+        if probed is None:
+            probed = self._assumed(trials, estimate)
+        per_lane = RECORD_OPERATIONS * lanes * operation
+        starts = lanes * (estimate.start_seconds + estimate.measurement_seconds)
+        checks = _SAMPLED * (estimate.start_seconds + 3 * estimate.update_seconds)
+        start = starts + checks + CHECK_UPDATES * probed.update
+        compiled, compiling = 0.0, None
+        if probed.compiles:
+            inside = probed.update - probed.operations * _NODE_OPERATIONS * operation
+            compiled = max(_COMPILED_SHARE * probed.update, inside)
+            start += LOADING_OPERATIONS * operation
+            nodes = _COMPILING_A_NODE * probed.operations
+            compiling = 0.0 if probed.cached else (_COMPILING_OPERATIONS + nodes) * operation
+        return GroupPace(
+            update=probed.update,
+            measurement=probed.measurement * estimate.measured_share + CALL_OPERATIONS * operation + per_lane,
+            epoch=lanes * estimate.epoch_seconds,
+            start=start,
+            compiled=compiled,
+            compiling=compiling,
+        )
+
+    def _probe(self, trials: Sequence[Trial]) -> Probed | None:
+        """Time a group unless a group like it was timed, or the time for that is spent."""
+        lanes = self._tasks.lanes
+        key = (lanes.families.key(trials[0]), len(trials))
+        if key not in self._probed and self._left > 0:
+            began = perf_counter()
+            self._probed[key] = probe(lanes, trials, self._tasks.work(trials).updates)
+            self._left -= perf_counter() - began
+        return self._probed.get(key)
+
+    def _assumed(self, trials: Sequence[Trial], estimate: Estimate) -> Probed:
+        """Return what a group that was not timed takes, as a multiple of a trial in the loop."""
+        updates = self._tasks.work(trials).updates
+        times = _TRACED_UPDATE if worth_tracing(updates) else _VMAPPED_UPDATE
+        all_rows = estimate.measurement_seconds / estimate.measured_share
+        timed = [probed for probed in self._probed.values() if probed is not None and probed.compiles]
+        return Probed(
+            times * estimate.update_seconds,
+            len(trials) * all_rows / 2,
+            _NODES,
+            bool(timed) and worth_compiling(updates, _NODES),
+            any(probed.cached for probed in timed),
+        )
