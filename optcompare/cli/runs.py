@@ -78,17 +78,23 @@ def run_one(run: PreparedRun, reporter: Reporter, options: RunOptions, *, force:
             result = execute(prepared, run.out, options)
         else:
             result = resume(prepared, run.previous, options, force=force)
+        of_study = _save_study(result, run.out, options) if result.is_finished_study else []
     warn(prepared.registry.warnings[known:])
     name_missing_glyphs([result])
     if result.is_finished_study:
-        from ..report.figures import save_scaling
-
-        suffixes = [suffix for suffix in options.formats if suffix != "html"] or ["png"]
-        reporter.scaling(result, save_scaling(result, run.out, suffixes))
+        reporter.scaling(result, of_study)
     else:
         plots = [run.out / f"comparison.{suffix}" for suffix in options.formats]
         reporter.result(result, plots, len(prepared.notes))
     return result
+
+
+def _save_study(result: Result, out: Path, options: RunOptions) -> list[Path]:
+    """Draw the curves of a study, and return the paths of the plots."""
+    from ..report.figures import save_scaling
+
+    suffixes = [suffix for suffix in options.formats if suffix != "html"] or ["png"]
+    return save_scaling(result, out, suffixes)
 
 
 def remember_plugins(plugins: Sequence[str]) -> None:

@@ -142,7 +142,7 @@ def measure_pace(
     Returns:
         The pace.
     """
-    runs, spent = [first], first.seconds(rows)
+    runs, spent = [first], first.training  # The start of the first run may import much.
     for many in _MANY:
         for updates in dict.fromkeys([min(many, most), min(_FEW, most)]):
             if spent > _TIMED_SECONDS or first.updates == 0:
