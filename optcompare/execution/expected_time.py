@@ -106,9 +106,9 @@ class Forecast:
         operation: float | None = None,
     ) -> None:
         self._tasks, self._planned = tasks, planned
-        self._operation = operation_seconds() if operation is None else operation
         number = sum(map(len, planned))
         whole = sum(estimate.seconds for estimate in estimates) * number / max(1, len(estimates))
+        self._operation = operation_seconds() if operation is None else operation
         self._times = TaskTimes(tasks, estimates, self._operation, whole)
 
     def loop_seconds(self, trial: Trial) -> float:

@@ -12,7 +12,7 @@ from .expected_time import Expected
 _TRUSTED_SECONDS = 1.0
 """The weight of expected times, in seconds of a run, since the first seconds of a run are noisy."""
 _TRUSTED_SHARE = 0.05
-"""The same as a share of an arm's expected time."""
+"""The same as a share of what is expected of an arm, or of all."""
 
 _Arm = tuple[str, str]
 """The phase and the label of an arm."""
@@ -67,13 +67,11 @@ class RemainingTime:
         done = self._done(shares)
         self._count(done)
         whole = sum(done.values())
-        pace = _pace(sum(self._real.values()), whole, 1.0, _TRUSTED_SECONDS)
-        left = 0.0
+        total, left = sum(self._planned.values()), 0.0
+        pace = _pace(sum(self._real.values()), whole, 1.0, total)
         for arm, planned in self._planned.items():
-            trusted = max(_TRUSTED_SECONDS, _TRUSTED_SHARE * planned)
-            own = _pace(self._real[arm], done.get(arm, 0.0), pace, trusted)
+            own = _pace(self._real[arm], done.get(arm, 0.0), pace, planned)
             left += max(0.0, planned - done.get(arm, 0.0)) * own
-        total = sum(self._planned.values())
         return (min(1.0, whole / total) if total > 0 else 1.0), left + self._expected.finishing
 
     def _done(self, shares: Mapping[Trial, float]) -> dict[_Arm, float]:
@@ -99,6 +97,7 @@ def _arm(trial: Trial) -> _Arm:
     return trial.phase, trial.arm.label
 
 
-def _pace(real: float, expected: float, before: float, trusted: float) -> float:
+def _pace(real: float, expected: float, before: float, planned: float) -> float:
     """Return the real seconds of an expected one, which is ``before`` at first."""
+    trusted = max(_TRUSTED_SECONDS, _TRUSTED_SHARE * planned)
     return (real + trusted * before) / (expected + trusted)

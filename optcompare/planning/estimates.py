@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from time import perf_counter
 
 from ..core.columns import Record
@@ -176,24 +177,24 @@ def time_first_updates(
 
 
 def pace_of(runs: Sequence[TimedRun]) -> Pace:
-    """Return the pace that short runs of a trial show.
-
-    Each part is the fastest of all runs, since the first run and interrupted ones are far slower.
+    """Return the pace that short runs of a trial show, by medians.
 
     Args:
-        runs: The runs; those without an update count for measuring and the start only.
+        runs: The runs; those without an update count for measuring and the start only. The first is slower
+            than others, and does not count if there are others.
     """
-    row, start = min(run.measuring for run in runs), min(run.start for run in runs)
+    runs = runs[1:] or runs
+    row, start = median(run.measuring for run in runs), median(run.start for run in runs)
     trained = [run for run in runs if run.updates > 0]
     if not trained:
         return Pace(0.0, row, 0.0, start)
     few, many = min(run.updates for run in trained), max(run.updates for run in trained)
-    short = min(run.training for run in trained if run.updates == few)
+    short = median(run.training for run in trained if run.updates == few)
     long = [run for run in trained if run.updates >= many / 2]
     if many < 2 * few:
-        return Pace(min(run.training / run.updates for run in long), row, 0.0, start)
-    slopes = [(run.training - short) / (run.updates - few) for run in long if run.updates > few]
-    update = max(min(slopes), short / few / _STEEPEST)
+        return Pace(median(run.training / run.updates for run in long), row, 0.0, start)
+    slope = median((run.training - short) / (run.updates - few) for run in long)
+    update = max(slope, short / few / _STEEPEST)
     return Pace(update, row, max(0.0, short - few * update), start)
 
 

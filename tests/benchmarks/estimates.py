@@ -1,9 +1,10 @@
 """The estimates of ``--dry-run`` and of the progress lines against the real seconds of whole processes.
 
-``python tests/benchmarks/estimates.py [ROUNDS] [ROW…]`` runs each command after its dry run, in turn, in a few
-rounds, and prints the median ratio of the estimate and the real seconds, with the goal (from 1/1.5 to 1.5) as
-met or missed. An estimate of "at most" may be larger. ``left`` is the same ratio for the first progress line
-after a tenth of the work, and counts from there to the end of the process. Rows are named by their beginning.
+``python tests/benchmarks/estimates.py [ROUNDS] [ROW…]`` runs each command after its dry run, in turn, in a
+few rounds, and prints the median ratio of the estimate and the real seconds, with the goal (from 1/1.5 to
+1.5) as met or missed. An estimate of "at most" may be larger. ``left`` is the same ratio for the first
+progress line after a tenth of the work, and counts from there to the end of the process. Rows are named by
+their beginning.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from optcompare.core.comparison import Budget
-from optcompare.planning import dry_run
+from optcompare.planning import dry_run, estimates
 from tests.helpers.trials import make_trainer
 from tests.helpers.workloads import held_out
 
@@ -21,7 +21,8 @@ def test_the_test_set_is_measured_once_in_each_trial(registry, monkeypatch, test
         "measure_seconds": 2 + share,
     }
     performed = [{"train_loss": 1.0}] * 2, {"progress": progress, "optimizer": {}, "rng": {}}
-    monkeypatch.setattr(dry_run, "make_first_updates", lambda *_, **__: performed)
+    monkeypatch.setattr(estimates, "make_first_updates", lambda *_, **__: performed)
+    monkeypatch.setattr(estimates, "perf_counter", lambda: 0.0)
     trainer = make_trainer(registry, held_out(test=test), ["single"], budget=Budget("updates", 4))
     (estimate,) = dry_run.dry_run(trainer)
     assert estimate.seconds == pytest.approx(estimate.measurements + share)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import perf_counter
 from typing import cast
 
 import torch
@@ -15,13 +14,15 @@ from ...core.rng import preserved_rng
 from ...errors import USER_CODE_ERRORS
 from ..data import TensorSource
 from ..device import flushing_denormals
+from ..machine_speed import mean_seconds
 from ..measurement.evaluation import regular_sources
 from .cost_model import worth_compiling, worth_tracing
 from .engines.inductor import is_compiled
 from .evaluation import LanesEvaluation
 from .trainer import LanesTrainer
 
-_REPETITIONS, _SLOW_SECONDS = 5, 0.05
+_WINDOW = 0.04
+"""The approximate seconds for which an update, and a measurement, are repeated."""
 
 
 @dataclass(frozen=True)
@@ -85,19 +86,16 @@ def _probed(lanes: LanesTrainer, trials: Sequence[Trial], updates: float) -> Pro
     evaluation = LanesEvaluation(
         lanes.setup.comparison, blueprint, cast(dict[str, TensorSource], family.loop.sources), family.fits[1]
     )
+
+    def on_device(call: Callable[[], object]) -> Callable[[], None]:
+        def waited() -> None:
+            call()
+            if carry[0].is_cuda:
+                torch.cuda.synchronize(carry[0].device)
+
+        return waited
+
     with flushing_denormals(carry[0].device):
-        update = _seconds(lambda: step(carry, rates, data, batch))
-    measurement = _seconds(lambda: evaluation.values(carry, range(width), sources))
+        update = mean_seconds(on_device(lambda: step(carry, rates, data, batch)), _WINDOW)
+    measurement = mean_seconds(on_device(lambda: evaluation.values(carry, range(width), sources)), _WINDOW)
     return Probed(update, measurement, operations, compiles, cached)
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    """Return the seconds of the fastest of a few calls; a slow call is not repeated."""
-    found = list[float]()
-    while len(found) < _REPETITIONS and sum(found) < _SLOW_SECONDS:
-        began = perf_counter()
-        call()
-        if torch.cuda.is_initialized():
-            torch.cuda.synchronize()
-        found.append(perf_counter() - began)
-    return min(found)
