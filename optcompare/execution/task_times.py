@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..core.comparison import Trial
 from ..planning.estimates import Estimate
-from ..training.lanes.cost_model import worth_compiling, worth_tracing
+from ..training.lanes.cost_model import Work, worth_compiling, worth_tracing
 from ..training.lanes.families import WIDEST
 from ..training.lanes.group_time import (
     CALL_OPERATIONS,
@@ -84,14 +84,18 @@ class TaskTimes:
         estimate = self.estimates[trials[0].arm.label]
         seconds, turn = 0.0, (1.0, 1.0)
         for part in parts:
-            time = group_time(self._tasks.work(part), estimate.epochs, pace, elapsed + seconds)
+            time = group_time(self._work(part), estimate.epochs, pace, elapsed + seconds)
             seconds, turn = seconds + time.seconds, time.turn
         return GroupTime(seconds, turn if len(parts) == 1 else (1.0, 1.0))
 
-    def compiles(self, trials: Sequence[Trial]) -> bool:
-        """Return whether a compiler is going to run for a group."""
-        probed = self._probe(trials)
-        return probed is not None and probed.compiles and not probed.cached
+    def compilers(self, groups: Sequence[Sequence[Trial]]) -> int:
+        """Return the number of programs that are going to be compiled for groups."""
+        keys = set[Hashable]()
+        for group in groups:
+            probed = self._probe(group)
+            if probed is not None and probed.compiles and not probed.cached:
+                keys.add(self._key(group))
+        return len(keys)
 
     def _pace(self, trials: Sequence[Trial]) -> GroupPace:
         """Return the pace of a group that fits into one program."""
@@ -121,17 +125,25 @@ class TaskTimes:
 
     def _probe(self, trials: Sequence[Trial]) -> Probed | None:
         """Time a group unless a group like it was timed, or the time for that is spent."""
-        lanes = self._tasks.lanes
-        key = (lanes.families.key(trials[0]), len(trials))
+        lanes, key = self._tasks.lanes, self._key(trials)
         if key not in self._probed and self._left > 0:
             began = perf_counter()
-            self._probed[key] = probe(lanes, trials, self._tasks.work(trials).updates)
+            self._probed[key] = probe(lanes, trials, self.estimates[trials[0].arm.label].expected_updates)
             self._left -= perf_counter() - began
         return self._probed.get(key)
 
+    def _key(self, trials: Sequence[Trial]) -> Hashable:
+        """Return a key that groups with the same program share."""
+        return self._tasks.lanes.families.key(trials[0]), len(trials)
+
+    def _work(self, trials: Sequence[Trial]) -> Work:
+        """Return the expected work of a group."""
+        estimate = self.estimates[trials[0].arm.label]
+        return Work(len(trials), estimate.expected_updates, estimate.measurements)
+
     def _assumed(self, trials: Sequence[Trial], estimate: Estimate) -> Probed:
         """Return what a group that was not timed takes, as a multiple of a trial in the loop."""
-        updates = self._tasks.work(trials).updates
+        updates = estimate.expected_updates
         times = _TRACED_UPDATE if worth_tracing(updates) else _VMAPPED_UPDATE
         all_rows = estimate.measurement_seconds / estimate.measured_share
         timed = [probed for probed in self._probed.values() if probed is not None and probed.compiles]

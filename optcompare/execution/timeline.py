@@ -11,8 +11,8 @@ from ..training.lanes.group_time import GroupTime
 from .scheduler import shares
 from .task_times import TaskTimes
 
-_WORKER_OPERATIONS = 1_200_000
-"""Starting a worker process, with its imports and its first task, as small operations."""
+_WORKER_OPERATIONS, _LANES_OPERATIONS = 700_000, 500_000
+"""Starting a worker process with its imports, and what its first lanes add, as small operations."""
 
 
 def usable_cores() -> int:
@@ -42,8 +42,8 @@ class Timeline:
     ) -> None:
         self._times_alone, self._jobs = times, jobs
         self._cores = max(1.0, (cores or usable_cores()) / threads)
-        start = 0.0 if jobs == 1 else _WORKER_OPERATIONS * operation * max(1.0, jobs / self._cores)
-        self.end = start
+        self._operation = operation
+        self.end = 0.0
         self.times: list[tuple[Sequence[Trial], GroupTime]] = []
 
     def add_round(self, groups: Sequence[Sequence[Trial]], alone: Sequence[Trial]) -> None:
@@ -53,11 +53,14 @@ class Timeline:
             groups: The groups of lanes.
             alone: The trials in the loop.
         """
+        if self._jobs > 1 and not self.times and (groups or alone):
+            operations = _WORKER_OPERATIONS + _LANES_OPERATIONS * bool(groups)
+            self.end = operations * self._operation * max(1.0, self._jobs / self._cores)
         if self._jobs > 1:
             groups = [part for group in groups for part in shares(list(group), self._jobs)]
         number = max(1, min(self._jobs, len(groups) + len(alone)))
         crowded = max(1.0, number / self._cores)
-        compilers = sum(map(self._times_alone.compiles, groups))
+        compilers = self._times_alone.compilers(groups)
         slower = max(1.0, (compilers + number) / self._cores)
         free, begin, tasks = [self.end] * number, self.end, self._times_alone
         for group in groups:

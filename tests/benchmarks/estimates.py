@@ -29,6 +29,7 @@ _UNITS = {"h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3}
 
 DIGITS = ("run", "--workload", "digits", "--epochs", "20")
 TEXT = ("run", "--workload", "stdlib-text", "--strategies", "mini", "--seeds", "2", "--updates", "60")
+STUDY = ("scaling", "--workload", "digits", "--batch-sizes", "32,128,512", "--seeds", "5")
 
 
 class Row(NamedTuple):
@@ -63,7 +64,7 @@ ROWS = [
         "jobs 2, loop", (*DIGITS, "--strategies", "mini", "--trainer", "loop", "--seeds", "20", "--jobs", "2")
     ),
     Row("jobs 2, lanes", (*DIGITS, "--jobs", "2")),
-    Row("study", ("scaling", "--workload", "breast-cancer", "--batch-sizes", "8,32,128", "--seeds", "3")),
+    Row("study", STUDY),
 ]
 
 

@@ -104,8 +104,14 @@ def test_several_jobs_share_groups_and_start_workers(prepared, probed, monkeypat
         "lanes of half the width take as long here"
     )
     assert probed == [("full", 5), ("single", 5)]
-    slow = Timeline(forecast(prepared, "loop")._times, 2, 1, operation=1e-6, cores=2)
-    assert slow.end == pytest.approx(1.2), "before any trial"
+
+
+def test_workers_start_before_the_first_trial(prepared):
+    times, trials = forecast(prepared, "loop")._times, prepared.setup.comparison.trials()
+    timeline = Timeline(times, 2, 1, operation=1e-6, cores=2)
+    timeline.add_round([], trials[:1])
+    timeline.add_round([], trials[:1])
+    assert timeline.end == pytest.approx(0.7 + 2 * 0.1)
 
 
 class TestGroupTime:
