@@ -16,12 +16,12 @@ from ..training.lanes.memory import memory_limit
 from ..training.lanes.trainer import LanesTrainer
 from ..training.machine_speed import operation_seconds
 from .fixed_times import finishing_seconds
+from .scheduler import Tasks, shares
 from .task_times import TaskTimes
 from .timeline import Timeline
 
 if TYPE_CHECKING:
     from ..planning.prepare import Prepared
-    from .scheduler import Tasks
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,10 @@ class Forecast:
         timeline = Timeline(self._times, jobs, comparison.threads, self._operation)
         in_lanes = 0
         for trials in self._planned:
-            groups, alone = self._tasks.forecast(trials)
+            forecast, _ = self._tasks.forecast(trials)
+            groups = [group for group in forecast if not self._times.are_slower(shares(group, jobs)[0])]
+            inside = {trial for group in groups for trial in group}
+            alone = [trial for trial in trials if trial not in inside]
             timeline.add_round(groups, alone)
             in_lanes += sum(map(len, groups))
         of_trials = _of_trials(timeline)
@@ -167,8 +170,6 @@ def forecast_of(prepared: Prepared, memory: str | None = None) -> Forecast:
         prepared: The prepared comparison.
         memory: The memory limit of lanes, as in the run options.
     """
-    from .scheduler import Tasks
-
     comparison, loop = prepared.setup.comparison, prepared.trainer
     lanes = LanesTrainer(loop, memory_limit(memory, loop.device))
     tuning, closer, report = comparison.tuning_trials(), comparison.closer_trials(), comparison.trials()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Hashable, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 from ..core.comparison import Trial
 from ..planning.estimates import Estimate
+from ..training.lanes.admission import MARGIN
 from ..training.lanes.cost_model import Work, worth_compiling, worth_tracing
 from ..training.lanes.families import WIDEST
 from ..training.lanes.group_time import (
@@ -22,9 +21,7 @@ from ..training.lanes.group_time import (
     group_time,
 )
 from ..training.lanes.probe import Probed, probe
-
-if TYPE_CHECKING:
-    from .scheduler import Tasks
+from .scheduler import Tasks
 
 _PROBING_SECONDS, _PROBING_SHARE, _LEAST_SHARE = 0.5, 0.1, 0.01
 """The seconds after which no further group is timed, and their most and least as shares of all trials."""
@@ -62,7 +59,11 @@ class TaskTimes:
         self._probed: dict[Hashable, Probed | None] = {}
 
     def of_trial(self, trial: Trial) -> float:
-        """Return the seconds of one trial in the loop."""
+        """Return the seconds of one trial in the loop.
+
+        Args:
+            trial: The trial.
+        """
         estimate = self.estimates[trial.arm.label]
         return estimate.seconds + estimate.measurements * RECORD_OPERATIONS * self._operation
 
@@ -72,30 +73,47 @@ class TaskTimes:
         Args:
             trials: The group.
             elapsed: The seconds for which its program has been compiling when the group starts.
-            slower: The factor by which compilers are slowed down by each other.
+            slower: The factor by which compilers are slowed down by each other, and lanes by compilers.
         """
-        lanes = self._tasks.lanes
-        family = lanes.families.of(trials[0])
-        width = math.ceil(len(trials) / math.ceil(len(trials) / min(WIDEST, family.fits[0])))
+        width = len(self._part(trials))
         parts = [trials[first : first + width] for first in range(0, len(trials), width)]
         pace = self._pace(parts[0])
-        if pace.compiling is not None:
-            pace = dataclasses.replace(pace, compiling=slower * pace.compiling)
         estimate = self.estimates[trials[0].arm.label]
         seconds, turn = 0.0, (1.0, 1.0)
         for part in parts:
-            time = group_time(self._work(part), estimate.epochs, pace, elapsed + seconds)
+            time = group_time(self._work(part), estimate.epochs, pace, elapsed + seconds, slower)
             seconds, turn = seconds + time.seconds, time.turn
         return GroupTime(seconds, turn if len(parts) == 1 else (1.0, 1.0))
 
+    def are_slower(self, trials: Sequence[Trial]) -> bool:
+        """Return whether a group is expected to be refused, since the loop takes less time.
+
+        Args:
+            trials: The group.
+        """
+        part = self._part(trials)
+        probed = self._probe(part)
+        if probed is None or probed.cached or self._tasks.setup.comparison.trainer != "auto":
+            return False
+        return probed.update > MARGIN * len(part) * self.estimates[trials[0].arm.label].update_seconds
+
     def compilers(self, groups: Sequence[Sequence[Trial]]) -> int:
-        """Return the number of programs that are going to be compiled for groups."""
+        """Return the number of programs that are going to be compiled.
+
+        Args:
+            groups: The groups of lanes.
+        """
         keys = set[Hashable]()
-        for group in groups:
-            probed = self._probe(group)
+        for part in map(self._part, groups):
+            probed = self._probe(part)
             if probed is not None and probed.compiles and not probed.cached:
-                keys.add(self._key(group))
+                keys.add(self._key(part))
         return len(keys)
+
+    def _part(self, trials: Sequence[Trial]) -> Sequence[Trial]:
+        """Return the first part of a group that fits into one program."""
+        most = min(WIDEST, self._tasks.lanes.families.of(trials[0]).fits[0])
+        return trials[: math.ceil(len(trials) / math.ceil(len(trials) / most))]
 
     def _pace(self, trials: Sequence[Trial]) -> GroupPace:
         """Return the pace of a group that fits into one program."""

@@ -19,6 +19,10 @@ LOADING_OPERATIONS = 70_000
 """Loading a compiled program and comparing it with the traced one, as small operations."""
 
 
+BESIDE_A_COMPILER = 1.25
+"""The factor by which lanes are slowed down by a compiler on another core."""
+
+
 @dataclass(frozen=True)
 class GroupPace:
     """Hold the seconds of the parts of a group's training.
@@ -54,7 +58,9 @@ class GroupTime:
     turn: tuple[float, float] = (1.0, 1.0)
 
 
-def group_time(work: Work, epochs: float, pace: GroupPace, elapsed: float = 0.0) -> GroupTime:
+def group_time(
+    work: Work, epochs: float, pace: GroupPace, elapsed: float = 0.0, slower: float = 1.0
+) -> GroupTime:
     """Estimate the time of a group.
 
     Args:
@@ -62,6 +68,7 @@ def group_time(work: Work, epochs: float, pace: GroupPace, elapsed: float = 0.0)
         epochs: The epochs of each trial.
         pace: The seconds of the parts.
         elapsed: The seconds for which its program has been compiling when the group starts.
+        slower: The factor by which compilers are slowed down by each other, and lanes by compilers.
 
     Returns:
         The time.
@@ -70,7 +77,8 @@ def group_time(work: Work, epochs: float, pace: GroupPace, elapsed: float = 0.0)
     slow = around + work.updates * pace.update
     if pace.compiling is None or work.updates == 0:
         return GroupTime(pace.start + slow)
-    wait = max(0.0, pace.compiling - elapsed - pace.start)
+    wait = max(0.0, slower * pace.compiling - elapsed - pace.start)
+    slow = slow * slower * BESIDE_A_COMPILER if wait > 0 else slow
     if wait >= slow:
         return GroupTime(pace.start + slow)
     share = wait / slow
