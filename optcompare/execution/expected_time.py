@@ -23,6 +23,9 @@ from .timeline import Timeline
 if TYPE_CHECKING:
     from ..planning.prepare import Prepared
 
+_WINDOW, _WINDOW_SHARE = 0.03, 0.02
+"""The most seconds for which the machine's speed is measured, and their most as a share of all trials."""
+
 
 @dataclass(frozen=True)
 class TrialTime:
@@ -108,7 +111,8 @@ class Forecast:
         self._tasks, self._planned = tasks, planned
         number = sum(map(len, planned))
         whole = sum(estimate.seconds for estimate in estimates) * number / max(1, len(estimates))
-        self._operation = operation_seconds() if operation is None else operation
+        window = min(_WINDOW, _WINDOW_SHARE * whole)
+        self._operation = operation_seconds(window) if operation is None else operation
         self._times = TaskTimes(tasks, estimates, self._operation, whole)
 
     def loop_seconds(self, trial: Trial) -> float:

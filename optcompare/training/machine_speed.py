@@ -32,7 +32,7 @@ def mean_seconds(call: Callable[[], object], window: float) -> float:
     return passed / number
 
 
-def operation_seconds(window: float = 0.03) -> float:
+def operation_seconds(window: float) -> float:
     """Return the mean seconds of one small tensor operation, Python's part included.
 
     The probe changes no generator and no setting. Costs of this project that are not measured, such as
