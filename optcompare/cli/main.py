@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import time
 import warnings
 
 import click
@@ -80,7 +81,8 @@ def _code(arguments: list[str] | None) -> int:
     if any("\0" in argument for argument in arguments or ()):  # shells cannot pass one, but programs can
         return _complain("an argument holds a NUL character; leave it out")
     try:
-        code = cli.main(arguments, prog_name="optcompare", standalone_mode=False)
+        began = time.perf_counter()
+        code = cli.main(arguments, prog_name="optcompare", standalone_mode=False, obj=began)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,14 +34,24 @@ def show_plans(prepared: Sequence[Prepared], reporter: Reporter, as_json: bool, 
     for one in prepared:
         comparison = one.setup.comparison
         reporter.question(comparison, one.notes)
-        expected = expected_of(one, options.memory, options.jobs or 1)
+        expected = expected_of(one, options.memory, options.jobs or 1).after(
+            _seconds_so_far() / len(prepared)
+        )
         tuning, closer, report = comparison.tuning_trials(), comparison.closer_trials(), comparison.trials()
         reporter.plan(one.estimates, [*tuning, *closer, *report], expected)
         trials = [{"arm": e.arm.label, "updates": e.updates, "seconds": e.seconds} for e in one.estimates]
-        seconds = {"seconds_low": expected.low, "seconds_high": expected.high}
+        seconds = {"seconds_low": 0.0 if expected.ends_early else expected.seconds}
+        seconds["seconds_high"] = expected.seconds
         plans.append({"comparison": comparison.to_json(), "trials": trials, **seconds})
     if as_json:
         click.echo(json.dumps(plans[0] if len(plans) == 1 else plans, indent=2))
+
+
+def _seconds_so_far() -> float:
+    """Return the seconds since the command began, which a run takes before its first trial, too."""
+    context = click.get_current_context(silent=True)
+    began = context.obj if context is not None else None
+    return time.perf_counter() - began if isinstance(began, float) else 0.0
 
 
 def run_one(run: PreparedRun, reporter: Reporter, options: RunOptions, *, force: bool = False) -> Result:
@@ -67,17 +78,23 @@ def run_one(run: PreparedRun, reporter: Reporter, options: RunOptions, *, force:
             result = execute(prepared, run.out, options)
         else:
             result = resume(prepared, run.previous, options, force=force)
+        of_study = _save_study(result, run.out, options) if result.is_finished_study else []
     warn(prepared.registry.warnings[known:])
     name_missing_glyphs([result])
     if result.is_finished_study:
-        from ..report.figures import save_scaling
-
-        suffixes = [suffix for suffix in options.formats if suffix != "html"] or ["png"]
-        reporter.scaling(result, save_scaling(result, run.out, suffixes))
+        reporter.scaling(result, of_study)
     else:
         plots = [run.out / f"comparison.{suffix}" for suffix in options.formats]
         reporter.result(result, plots, len(prepared.notes))
     return result
+
+
+def _save_study(result: Result, out: Path, options: RunOptions) -> list[Path]:
+    """Draw the curves of a study, and return the paths of the plots."""
+    from ..report.figures import save_scaling
+
+    suffixes = [suffix for suffix in options.formats if suffix != "html"] or ["png"]
+    return save_scaling(result, out, suffixes)
 
 
 def remember_plugins(plugins: Sequence[str]) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+FINISHING = "finishing…"
+"""What progress shows while statistics, tables and figures are made."""
+
 
 def number(value: float) -> str:
     """Format a number with three significant digits, without a long exponent where commas do.
@@ -50,7 +53,7 @@ def time_left(seconds: float) -> str:
         Such as ``about 42 s left``; ``finishing…`` where less than 0.05 s are left.
     """
     if seconds < 0.05:
-        return "finishing…"
+        return FINISHING
     if seconds < 1:
         return "less than 1 s left"
     return f"about {f'{seconds:.0f} s' if seconds < 10 else duration(seconds)} left"

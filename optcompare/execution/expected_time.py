@@ -2,64 +2,158 @@
 
 from __future__ import annotations
 
-import shutil
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..core.comparison import Trial
 from ..core.formatting import duration
 from ..planning.estimates import Estimate
-from ..training.lanes.cost_model import IMPORT_SECONDS, lanes_seconds
+from ..training.device import torch_settings
 from ..training.lanes.memory import memory_limit
 from ..training.lanes.trainer import LanesTrainer
+from ..training.machine_speed import operation_seconds
+from .fixed_times import finishing_seconds
+from .scheduler import Tasks, shares
+from .task_times import TaskTimes
+from .timeline import Timeline
 
 if TYPE_CHECKING:
     from ..planning.prepare import Prepared
-    from .scheduler import Tasks
 
-WRITING_SECONDS = 3.0
-"""The seconds for certificate, tables and the plot, at the end of a run."""
-_ALIKE = 1.3
-"""Bounds with a smaller ratio are shown as one number."""
+_WINDOW, _WINDOW_SHARE = 0.03, 0.02
+"""The most seconds for which the machine's speed is measured, and their most as a share of all trials."""
+
+
+@dataclass(frozen=True)
+class TrialTime:
+    """Hold the seconds that one trial adds to a run.
+
+    Args:
+        seconds: The seconds.
+        turn: The share of the trial, and the share of its seconds, at which its pace changes; see
+            :class:`.GroupTime`.
+    """
+
+    seconds: float
+    turn: tuple[float, float] = (1.0, 1.0)
+
+    def until(self, share: float) -> float:
+        """Return the seconds until a share of the trial is done.
+
+        Args:
+            share: The share, from 0 to 1.
+        """
+        at, spent = self.turn
+        if share < at or at >= 1:
+            return self.seconds * spent * share / at
+        return self.seconds * (spent + (1 - spent) * (share - at) / (1 - at))
 
 
 @dataclass(frozen=True)
 class Expected:
-    """Hold the bounds of the seconds that a run takes.
+    """Hold the expected time of a run.
 
     Attributes:
-        low: The lower bound, if compiled programs are in the cache.
-        high: The upper bound, if they must be compiled first.
-        of_trials: By phase and arm, the seconds that one trial adds on average, between the bounds.
+        seconds: The seconds of the whole run.
+        of_trials: By phase and arm, the time that one trial adds on average.
         in_lanes: The number of trials that are expected to run in lanes.
-        ends_early: Whether trials end at a goal, so that ``low`` is no bound.
+        finishing: The seconds after the last trial, a part of ``seconds``.
+        ends_early: Whether trials may end before their budget, so that ``seconds`` is the most.
     """
 
-    low: float
-    high: float
-    of_trials: Mapping[tuple[str, str], float]
-    in_lanes: int
+    seconds: float
+    of_trials: Mapping[tuple[str, str], TrialTime]
+    in_lanes: int = 0
+    finishing: float = 0.0
     ends_early: bool = False
 
-    def of(self, trial: Trial) -> float:
-        """Return the seconds that a trial adds; never 0."""
-        return max(1e-6, self.of_trials.get((trial.phase, trial.arm.label), 0.0))
+    def of(self, trial: Trial) -> TrialTime:
+        """Return the time that a trial adds; never 0."""
+        known = self.of_trials.get((trial.phase, trial.arm.label), TrialTime(0.0))
+        return known if known.seconds > 1e-6 else TrialTime(1e-6)
+
+    def after(self, seconds: float) -> Expected:
+        """Return the expected time of a run that begins with something else.
+
+        Args:
+            seconds: The seconds before the first trial.
+        """
+        return dataclasses.replace(self, seconds=self.seconds + seconds)
 
     def __str__(self) -> str:
-        """Return ``about 12 s``, ``12 s to 25 s`` or ``up to 25 s``."""
-        if self.ends_early:
-            return f"up to {duration(self.high)}"
-        if self.high <= _ALIKE * self.low:
-            return f"about {duration(self.high)}"
-        return f"{duration(self.low)} to {duration(self.high)}"
+        """Return ``about 12 s`` or ``at most 25 s``."""
+        return f"{'at most' if self.ends_early else 'about'} {duration(self.seconds)}"
+
+
+class Forecast:
+    """Estimate the seconds of tasks and of the whole run, for any number of jobs.
+
+    Updates and measurements of lanes are timed once, when they are first needed, and only where trials take
+    long. No result changes.
+
+    Args:
+        tasks: Groups the trials into tasks.
+        estimates: The estimates of each arm's trial in the loop.
+        planned: The lists of trials to come; each list is trained before the next.
+        operation: The seconds of one small tensor operation; None: it is measured.
+    """
+
+    def __init__(
+        self,
+        tasks: Tasks,
+        estimates: Sequence[Estimate],
+        planned: Sequence[Sequence[Trial]],
+        operation: float | None = None,
+    ) -> None:
+        self._tasks, self._planned = tasks, planned
+        number = sum(map(len, planned))
+        whole = sum(estimate.seconds for estimate in estimates) * number / max(1, len(estimates))
+        window = min(_WINDOW, _WINDOW_SHARE * whole)
+        self._operation = operation_seconds(window) if operation is None else operation
+        self._times = TaskTimes(tasks, estimates, self._operation, whole)
+
+    def loop_seconds(self, trial: Trial) -> float:
+        """Return the expected seconds of one trial in the loop, which no other trial slows down."""
+        return self._times.of_trial(trial)
+
+    def lanes_seconds(self, trials: Sequence[Trial]) -> float:
+        """Return the expected seconds of a group of lanes, which no other trial slows down.
+
+        Args:
+            trials: The group.
+        """
+        return self._times.of_group(trials).seconds
+
+    def run(self, jobs: int = 1) -> Expected:
+        """Return the expected time of all trials, and of what follows them.
+
+        Args:
+            jobs: The number of trials or groups at once, each in its own process; 1: in this process.
+        """
+        comparison = self._tasks.setup.comparison
+        timeline = Timeline(self._times, jobs, comparison.threads, self._operation)
+        in_lanes = 0
+        for trials in self._planned:
+            forecast, _ = self._tasks.forecast(trials)
+            groups = [group for group in forecast if not self._times.are_slower(shares(group, jobs)[0])]
+            inside = {trial for group in groups for trial in group}
+            alone = [trial for trial in trials if trial not in inside]
+            timeline.add_round(groups, alone)
+            in_lanes += sum(map(len, groups))
+        of_trials = _of_trials(timeline)
+        finishing = finishing_seconds(comparison, self._times.estimates.values(), self._operation)
+        adaptive = any(self._times.estimates[arm.label].updates is None for arm in comparison.arms)
+        early = comparison.stop_at_goal or (adaptive and comparison.budget.unit != "seconds")
+        return Expected(timeline.end + finishing, of_trials, in_lanes, finishing, early)
 
 
 def expected_time(
     tasks: Tasks, estimates: Sequence[Estimate], planned: Sequence[Sequence[Trial]], jobs: int = 1
 ) -> Expected:
-    """Estimate the seconds of all trials, each in its expected trainer.
+    """Estimate the seconds of all trials, each in its expected trainer; see :class:`Forecast`.
 
     Args:
         tasks: Groups the trials into tasks.
@@ -70,33 +164,21 @@ def expected_time(
     Returns:
         The expected time of training, measuring and writing.
     """
-    by_arm = {estimate.arm.label: estimate for estimate in estimates}
-    compiler = any(map(shutil.which, ("g++", "clang++")))
-    low, high, in_lanes = 0.0, 0.0, 0
-    seconds, numbers = defaultdict[tuple[str, str], float](float), Counter[tuple[str, str]]()
+    return Forecast(tasks, estimates, planned).run(jobs)
 
-    def add(trials: Iterable[Trial], least: float, most: float) -> None:
-        nonlocal low, high
-        low, high, trials = low + least, high + most, list(trials)
-        for trial in trials:
-            seconds[trial.phase, trial.arm.label] += (least + most) / 2 / len(trials)
-            numbers[trial.phase, trial.arm.label] += 1
 
-    for trials in planned:
-        groups, alone = tasks.forecast(trials)
-        for trial in alone:
-            add([trial], by_arm[trial.arm.label].seconds, by_arm[trial.arm.label].seconds)
-        for group in groups:
-            estimate, work = by_arm[group[0].arm.label], tasks.work(group)
-            measuring = max(0.0, estimate.seconds - work.updates * estimate.update_seconds)
-            each_point = measuring / max(1.0, work.measurements)
-            add(group, *lanes_seconds(work, estimate.update_seconds, each_point, compiler=compiler))
-            in_lanes += len(group)
-    more = WRITING_SECONDS + IMPORT_SECONDS * (in_lanes > 0)
-    at_once = max(1, min(jobs, sum(numbers.values())))
-    each = {key: seconds[key] / numbers[key] / at_once for key in seconds}
-    ends_early = tasks.setup.comparison.stop_at_goal
-    return Expected(low / at_once + more, high / at_once + more, each, in_lanes, ends_early)
+def forecast_of(prepared: Prepared, memory: str | None = None) -> Forecast:
+    """Return the forecast of a comparison after its dry run.
+
+    Args:
+        prepared: The prepared comparison.
+        memory: The memory limit of lanes, as in the run options.
+    """
+    comparison, loop = prepared.setup.comparison, prepared.trainer
+    lanes = LanesTrainer(loop, memory_limit(memory, loop.device))
+    tuning, closer, report = comparison.tuning_trials(), comparison.closer_trials(), comparison.trials()
+    tasks = Tasks(lanes, prepared.estimates, [tuning, report])
+    return Forecast(tasks, prepared.estimates, [tuning, closer, report])
 
 
 def expected_of(prepared: Prepared, memory: str | None = None, jobs: int = 1) -> Expected:
@@ -107,10 +189,20 @@ def expected_of(prepared: Prepared, memory: str | None = None, jobs: int = 1) ->
         memory: The memory limit of lanes, as in the run options.
         jobs: The number of trials at once.
     """
-    from .scheduler import Tasks
+    comparison = prepared.setup.comparison
+    with torch_settings(comparison.threads, comparison.deterministic):
+        return forecast_of(prepared, memory).run(jobs)
 
-    comparison, loop = prepared.setup.comparison, prepared.trainer
-    lanes = LanesTrainer(loop, memory_limit(memory, loop.device))
-    tuning, closer, report = comparison.tuning_trials(), comparison.closer_trials(), comparison.trials()
-    tasks = Tasks(lanes, prepared.estimates, [tuning, report], workers=jobs if jobs > 1 else 0)
-    return expected_time(tasks, prepared.estimates, [tuning, closer, report], jobs)
+
+def _of_trials(timeline: Timeline) -> dict[tuple[str, str], TrialTime]:
+    """Return the mean time of one trial, by phase and arm, so that all trials add up to the timeline."""
+    seconds, numbers = defaultdict[tuple[str, str], float](float), defaultdict[tuple[str, str], int](int)
+    turns = dict[tuple[str, str], tuple[float, float]]()
+    for trials, time in timeline.times:
+        for trial in trials:
+            key = trial.phase, trial.arm.label
+            seconds[key] += time.seconds / len(trials)
+            numbers[key] += 1
+            turns[key] = time.turn
+    scale = timeline.end / max(1e-9, sum(seconds.values()))
+    return {key: TrialTime(seconds[key] / numbers[key] * scale, turns[key]) for key in seconds}

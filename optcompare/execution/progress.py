@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..core.formatting import duration, time_left
+from ..core.formatting import FINISHING, duration, time_left
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _LINE_EVERY_SECONDS = 5.0
 _SHOWN_EVERY_SECONDS = 0.25
+_LONG_END_SECONDS = 3.0
+"""The seconds after the last trial before a plain line says that statistics and figures are under way."""
 
 
 @contextmanager
@@ -33,7 +36,8 @@ def progress() -> Iterator[Lines]:
         with Bar() as bar:
             yield bar
     else:
-        yield Lines()
+        with Lines() as lines:
+            yield lines
 
 
 def in_notebook() -> bool:
@@ -43,10 +47,25 @@ def in_notebook() -> bool:
 
 
 class Lines:
-    """Show progress as plain lines, one every few seconds."""
+    """Show progress as plain lines, one every few seconds.
 
-    def __init__(self) -> None:
-        self._last = time.monotonic()
+    Once all trials have ended, a last line says so if what follows takes long.
+
+    Args:
+        patience: The seconds until this last line.
+    """
+
+    def __init__(self, patience: float = _LONG_END_SECONDS) -> None:
+        self._last, self._patience = time.monotonic(), patience
+        self._end: threading.Timer | None = None
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if self._end is not None:
+            self._end.cancel()
+            self._end.join()
 
     def measured(self, trial: Trial, record: Mapping[str, Any]) -> None:
         pass
@@ -56,18 +75,18 @@ class Lines:
             print(f"failed: {trial.name}: {outcome['reason']}", file=sys.stderr, flush=True)
 
     def advanced(self, done: int, of: int, fraction: float, seconds_left: float) -> None:
+        if done >= of and self._end is None:
+            self._end = threading.Timer(self._patience, _print, [f"{done} of {of} trials, {FINISHING}"])
+            self._end.daemon = True
+            self._end.start()
         now = time.monotonic()
-        if now - self._last >= _LINE_EVERY_SECONDS:
+        if done < of and now - self._last >= _LINE_EVERY_SECONDS:
             self._last = now
-            print(
-                f"{done} of {of} trials, {fraction:.0%}, {time_left(seconds_left)}",
-                file=sys.stderr,
-                flush=True,
-            )
+            _print(f"{done} of {of} trials, {fraction:.0%}, {time_left(seconds_left)}")
 
 
 class Bar(Lines):
-    """Show progress as a bar on a terminal."""
+    """Show progress as a bar on a terminal, and a spinner once all trials have ended."""
 
     def __enter__(self) -> Bar:
         from rich.console import Console
@@ -81,11 +100,12 @@ class Bar(Lines):
         self._bar.stop()
 
     def advanced(self, done: int, of: int, fraction: float, seconds_left: float) -> None:
+        over = done >= of
         self._bar.update(
             self._task,
-            completed=fraction,
-            description=f"trial {min(done + 1, of)} of {of}",
-            left=time_left(seconds_left),
+            completed=min(fraction, 0.999),  # At 1 the spinner would stop.
+            description=f"{of} of {of} trials" if over else f"trial {done + 1} of {of}",
+            left=FINISHING if over else time_left(seconds_left),
         )
 
 
@@ -96,7 +116,7 @@ class NotebookBar(Bar):
         from IPython.display import display
 
         self._began, self._shown, self._of = time.monotonic(), 0.0, 0
-        self._bar = _bar(auto_refresh=False)
+        self._bar = _bar(spinner=False, auto_refresh=False)
         self._task = self._bar.add_task("training", total=1.0, left="")
         self._output = display(self._bar, display_id=True)
         return self
@@ -109,15 +129,20 @@ class NotebookBar(Bar):
     def advanced(self, done: int, of: int, fraction: float, seconds_left: float) -> None:
         super().advanced(done, of, fraction, seconds_left)
         self._done, self._of = done, of
-        if time.monotonic() - self._shown > _SHOWN_EVERY_SECONDS:
+        if done >= of or time.monotonic() - self._shown > _SHOWN_EVERY_SECONDS:
             self._output.update(self._bar)
             self._shown = time.monotonic()
 
 
-def _bar(**settings: Any) -> Progress:
-    from rich.progress import BarColumn, Progress, TextColumn
+def _print(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _bar(spinner: bool = True, **settings: Any) -> Progress:
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
     return Progress(
+        *([SpinnerColumn()] if spinner else []),
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),

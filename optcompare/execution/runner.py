@@ -167,7 +167,7 @@ class Runner:
 
     def _restore(self, trial: Trial, outcome: Outcome, previous: PreviousRun) -> None:
         """Count a trial that ended in the previous run, and read its final weights."""
-        self._time.finished(trial)
+        self._time.finished(trial, restored=True)
         self._done += 1
         self._evidence.trial_ended(trial, outcome)
         self._add_first_record(trial, previous.first_of(trial))

@@ -150,7 +150,7 @@ class Tasks:
                 )
                 continue
             if self._workers:
-                split.append(_shares(group, self._workers))
+                split.append(shares(group, self._workers))
                 continue
             admitted = self.lanes.admit(group)
             self.explain(admitted.refused, note=not admitted.slower)
@@ -212,8 +212,16 @@ def _group_state(lanes: list[TrialState]) -> LanesState:
     return {"lanes": lanes, "strayed": {}, "again": False}
 
 
-def _shares(group: list[Trial], workers: int) -> list[list[Trial]]:
-    """Divide a group into even parts, one for each worker, or more if these would be too wide."""
+def shares(group: list[Trial], workers: int) -> list[list[Trial]]:
+    """Divide a group into even parts, one for each worker, or more if these would be too wide.
+
+    Args:
+        group: The trials of the group.
+        workers: The number of workers.
+
+    Returns:
+        The parts, in the order of the group.
+    """
     parts = max(min(workers, len(group)), math.ceil(len(group) / WIDEST))
     size = math.ceil(len(group) / parts)
     return [group[first : first + size] for first in range(0, len(group), size)]

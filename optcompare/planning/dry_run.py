@@ -19,8 +19,8 @@ from ..training.loop.trainer import LoopTrainer
 from ..training.measurement.diagnosing import Diagnosing
 from ..training.measurement.evaluation import final_sources, regular_sources
 from ..training.measurement.module_state import same
-from .estimates import Estimate, estimate_trial, make_first_updates, measure_pace
-from .planned_batches import planned_batches
+from .estimates import Estimate, estimate_trial, measure_pace, time_first_updates
+from .planned_batches import mean_updates, planned_batches
 from .split_checks import check_splits
 from .workload_checks import check_workload, where_not_finite
 
@@ -47,7 +47,10 @@ def dry_run(trainer: LoopTrainer) -> list[Estimate]:
     seconds = check_diagnostics(trainer, Trial(comparison.arms[0], seed)) / comparison.diagnose_every
     bare = trainer.for_comparison(dataclasses.replace(comparison, diagnostics=(), recalibrate=False))
     estimates = [_dry_run_of_arm(bare, Trial(arm, seed)) for arm in comparison.arms]
-    return [dataclasses.replace(e, seconds=e.seconds + e.measurements * seconds) for e in estimates]
+    return [
+        dataclasses.replace(estimate, further_seconds=estimate.further_seconds + seconds)
+        for estimate in estimates
+    ]
 
 
 def check_diagnostics(trainer: LoopTrainer, trial: Trial) -> float:
@@ -80,7 +83,10 @@ def _dry_run_of_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
     sizes, updates = planned_batches(trainer, trial)
     _refuse_large_batch(arm, trainer.setup.comparison.budget, sizes[0])
     more_than_one = updates > 1 if updates else sizes[0] < n
-    records, state = make_first_updates(trainer, trial, updates=2 if more_than_one else 1)
+    rows = sum(source.n for source in regular_sources(trainer.sources).values())
+    test_rows = sum(source.n for source in final_sources(trainer.sources, trial).values())
+    few = 2 if more_than_one else 1
+    (records, state), timed = time_first_updates(trainer, trial, few, (rows, test_rows))
     progress = state["progress"]
     _check_first_updates(trainer, trial, records, progress)
     _refuse_unreadable(arm, state["optimizer"])
@@ -91,14 +97,16 @@ def _dry_run_of_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
     elif (evaluations := trainer.evaluations(arm)) > 1:  # one update takes several batches
         sizes = sizes[:1] * math.ceil(len(sizes) / evaluations)
         updates = updates and math.ceil(updates / evaluations)
-    rows = sum(source.n for source in regular_sources(trainer.sources).values())
-    test_share = sum(source.n for source in final_sources(trainer.sources, trial).values()) / rows
     most = len(sizes) if passes <= 1 else 1
-    pace = measure_pace(trainer, trial, (records, state), most, test_share)
-    estimate = estimate_trial(trainer, arm, updates, sizes, pace)
+    pace = measure_pace(trainer, trial, timed, most, (rows, test_rows))
+    estimate = estimate_trial(trainer, arm, updates, sizes, pace, rows)
     draws = not same(state["rng"], _rng_at_start(trainer, trial))
-    seconds = estimate.seconds + test_share * pace.measurement
-    return dataclasses.replace(estimate, seconds=seconds, draws=draws)
+    expected = estimate.expected_updates
+    if updates and trainer.setup.comparison.budget.unit == "epochs":
+        expected *= mean_updates(trainer, trial, updates, math.ceil(estimate.epochs)) / updates
+    return dataclasses.replace(
+        estimate, expected_updates=expected, end_seconds=test_rows * pace.row, draws=draws
+    )
 
 
 def _refuse_large_batch(arm: Arm, budget: Budget, first: int) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from statistics import median
+from time import perf_counter
 
 from ..core.columns import Record
 from ..core.comparison import Arm, Budget, Trial
@@ -16,8 +17,12 @@ from ..training.state import TrialState
 Outcome = tuple[list[Record], TrialState]
 """The records of a trial and its state."""
 
-_TIMED_UPDATES, _TIMED_RUNS, _TIMED_SECONDS = 16, 4, 0.05
-"""Updates in a timed run, runs at most, and seconds after which a run is not repeated."""
+_FEW, _MANY, _TIMED_SECONDS = 2, (16, 128, 256, 256), 0.2
+"""The updates of the shorter and of the longer runs of each pair, and the seconds after which none begins."""
+
+
+_STEEPEST = 1000
+"""The most that the first update, with the planning of its epoch, takes longer than others."""
 
 
 @dataclass(frozen=True)
@@ -28,27 +33,97 @@ class Estimate:
         arm: The arm.
         updates: The number of updates; None: it is only known after training.
         measurements: The number of measurements.
-        seconds: The seconds of updates and measurements together.
+        expected_updates: The number of updates, or what is expected of it where it is not known.
+        epochs: The number of epochs.
         draws: Whether its first updates drew random numbers.
         update_seconds: The seconds of one update alone.
         batch_size: The mean samples of an update, of the first one where more are not known ahead.
+        epoch_seconds: The seconds of planning one epoch.
+        measurement_seconds: The seconds of a measurement of all rows.
+        measured_share: The rows of a mean measurement, as a share of all rows.
+        further_seconds: The seconds of each measurement for diagnostics and running averages.
+        start_seconds: The seconds before the first update, without a measurement.
+        end_seconds: The seconds of measuring the test set.
     """
 
     arm: Arm
     updates: int | None
     measurements: float
-    seconds: float
+    expected_updates: float = 0.0
+    epochs: float = 0.0
     draws: bool = False
     update_seconds: float = 0.0
     batch_size: float = 1.0
+    epoch_seconds: float = 0.0
+    measurement_seconds: float = 0.0
+    measured_share: float = 1.0
+    further_seconds: float = 0.0
+    start_seconds: float = 0.0
+    end_seconds: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds of the whole trial."""
+        training = self.expected_updates * self.update_seconds + self.epochs * self.epoch_seconds
+        of_rows = self.measurement_seconds * self.measured_share
+        measuring = self.measurements * (of_rows + self.further_seconds) + self.end_seconds
+        return self.start_seconds + training + measuring
+
+    def on_sample(self, rows: int | None, sizes: Sequence[int]) -> Estimate:
+        """Return the estimate with measurements over a sample of rows, but for the first and the last.
+
+        Args:
+            rows: The rows of each set; None: all.
+            sizes: All rows of each set.
+        """
+        if rows is None:
+            return self
+        share = sum(min(rows, size) for size in sizes) / sum(sizes)
+        between = max(0.0, self.measurements - 2)
+        mean = (min(2.0, self.measurements) + between * share) / self.measurements
+        return dataclasses.replace(self, measured_share=mean)
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Hold the seconds of one update and of one measurement, each without the other."""
+    """Hold the seconds of the parts of a trial, each without the others.
+
+    Args:
+        update: The seconds of one update.
+        row: The seconds of measuring one row.
+        epoch: The seconds of planning one epoch.
+        start: The seconds before the first update.
+    """
 
     update: float
-    measurement: float
+    row: float
+    epoch: float = 0.0
+    start: float = 0.0
+
+
+@dataclass(frozen=True)
+class TimedRun:
+    """Hold the seconds of a short run of a trial.
+
+    Args:
+        updates: The number of updates.
+        training: The seconds of training.
+        measuring: The seconds of measuring one row.
+        start: The other seconds.
+    """
+
+    updates: int
+    training: float
+    measuring: float
+    start: float
+
+    def seconds(self, rows: tuple[int, int]) -> float:
+        """Return the approximate seconds of the whole run.
+
+        Args:
+            rows: The rows of one measurement, and those of the test set.
+        """
+        return self.start + self.training + (2 * rows[0] + rows[1]) * self.measuring
 
 
 def make_first_updates(trainer: LoopTrainer, trial: Trial, updates: int) -> Outcome:
@@ -70,36 +145,80 @@ def make_first_updates(trainer: LoopTrainer, trial: Trial, updates: int) -> Outc
 
 
 def measure_pace(
-    trainer: LoopTrainer,
-    trial: Trial,
-    first: Outcome,
-    most: int,
-    test_share: float,
+    trainer: LoopTrainer, trial: Trial, first: TimedRun, most: int, rows: tuple[int, int]
 ) -> Pace:
-    """Time short runs of a trial, and take the fastest: the first ones and interrupted ones are far slower.
+    """Time pairs of short runs of a trial, one of few updates and one of more.
+
+    Planning an epoch and the first update are slow, and a run of few updates consists of little else. The
+    difference of a pair is the time of the other updates alone.
 
     Args:
         trainer: The loop trainer, which makes the updates.
         trial: The trial, which begins at its shared start in each run.
-        first: Records and state of its first updates; slow ones are not repeated.
+        first: The first run of the trial; slow ones are not repeated.
         most: Updates of its first epoch, which no run exceeds.
-        test_share: How many measurements the test set counts for at the end.
+        rows: The rows of one measurement, and those of the test set.
 
     Returns:
-        The seconds.
+        The pace.
     """
-    runs = [_pace_of(*first, test_share)]
-    while len(runs) <= _TIMED_RUNS and runs[-1].update + runs[-1].measurement < _TIMED_SECONDS:
-        updates = max(1, min(most, _TIMED_UPDATES, int(_TIMED_SECONDS / max(runs[-1].update, 1e-9))))
-        records, state = make_first_updates(trainer, trial, updates)
-        if state["progress"]["updates"] == 0:
-            break
-        runs.append(_pace_of(records, state, test_share))
-    return Pace(min(run.update for run in runs), min(run.measurement for run in runs))
+    runs, spent = [first], first.training  # The start of the first run may import much.
+    for many in _MANY:
+        for updates in dict.fromkeys([min(many, most), min(_FEW, most)]):
+            if spent > _TIMED_SECONDS or first.updates == 0:
+                break
+            runs.append(time_first_updates(trainer, trial, updates, rows)[1])
+            spent += runs[-1].seconds(rows)
+    return pace_of(runs)
+
+
+def time_first_updates(
+    trainer: LoopTrainer, trial: Trial, updates: int, rows: tuple[int, int]
+) -> tuple[Outcome, TimedRun]:
+    """Make the first updates of a trial, and time them; see :func:`make_first_updates`.
+
+    Args:
+        trainer: The loop trainer of the comparison.
+        trial: The trial, which begins at its shared start.
+        updates: The number of updates to make.
+        rows: The rows of one measurement, and those of the test set.
+
+    Returns:
+        Its records and its final state, and the seconds.
+    """
+    began = perf_counter()
+    records, state = make_first_updates(trainer, trial, updates)
+    whole, progress = perf_counter() - began, state["progress"]
+    training, measuring = progress["train_seconds"], progress["measure_seconds"]
+    measured = max(1, len(records)) * rows[0] + rows[1]
+    start = max(0.0, whole - training - measuring)
+    return (records, state), TimedRun(progress["updates"], training, measuring / measured, start)
+
+
+def pace_of(runs: Sequence[TimedRun]) -> Pace:
+    """Return the pace that short runs of a trial show, by medians.
+
+    Args:
+        runs: The runs; those without an update count for measuring and the start only. The first is slower
+            than others, and does not count if there are others.
+    """
+    runs = runs[1:] or runs
+    row, start = median(run.measuring for run in runs), median(run.start for run in runs)
+    trained = [run for run in runs if run.updates > 0]
+    if not trained:
+        return Pace(0.0, row, 0.0, start)
+    few, many = min(run.updates for run in trained), max(run.updates for run in trained)
+    short = median(run.training for run in trained if run.updates == few)
+    long = [run for run in trained if run.updates >= many / 2]
+    if many < 2 * few:
+        return Pace(median(run.training / run.updates for run in long), row, 0.0, start)
+    slope = median((run.training - short) / (run.updates - few) for run in long)
+    update = max(slope, short / few / _STEEPEST)
+    return Pace(update, row, max(0.0, short - few * update), start)
 
 
 def estimate_trial(
-    trainer: LoopTrainer, arm: Arm, planned: int | None, sizes: list[int], pace: Pace
+    trainer: LoopTrainer, arm: Arm, planned: int | None, sizes: list[int], pace: Pace, rows: int
 ) -> Estimate:
     """Estimate what one trial of an arm takes under its budget, without the test set.
 
@@ -108,7 +227,8 @@ def estimate_trial(
         arm: The arm.
         planned: Updates of an epoch; None where they are not known ahead.
         sizes: Samples of the batches of an epoch, or of the first alone where the rest is not known.
-        pace: Seconds of an update and of a measurement.
+        pace: The seconds of the parts of a trial.
+        rows: The rows of a measurement on all rows.
 
     Returns:
         The estimate.
@@ -117,26 +237,20 @@ def estimate_trial(
     per_epoch = len(sizes) if planned else n / sizes[0] if sizes[0] > n else math.ceil(n / sizes[0])
     unit, amount = comparison.budget.unit, comparison.budget.amount
     total = {"epochs": amount * per_epoch, "updates": amount, "samples": amount * per_epoch / n}.get(unit)
-    updates = amount / max(pace.update, 1e-9) if total is None else total
+    updates = amount / max(pace.update + pace.epoch / per_epoch, 1e-9) if total is None else total
     epochs = updates / per_epoch
     early = math.log2(n) * (comparison.measure > 0)
     measurements = min(updates, epochs * comparison.measure + early) + 2
     known = int(updates) if total is not None and (planned or unit == "updates") else None
-    seconds = updates * pace.update + measurements * pace.measurement
     return Estimate(
         arm,
         known,
         measurements,
-        seconds,
+        updates,
+        epochs,
         update_seconds=pace.update,
         batch_size=sum(sizes) / len(sizes),
-    )
-
-
-def _pace_of(records: list[Record], state: Mapping[str, Any], test_share: float) -> Pace:
-    """Return the pace of one run."""
-    progress = state["progress"]
-    measured = max(1, len(records)) + test_share
-    return Pace(
-        progress["train_seconds"] / max(1, progress["updates"]), progress["measure_seconds"] / measured
+        epoch_seconds=pace.epoch,
+        measurement_seconds=pace.row * rows,
+        start_seconds=pace.start,
     )

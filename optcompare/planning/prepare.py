@@ -179,6 +179,8 @@ def _dry_run_of(trainer: LoopTrainer, choices: _Choices, held: bool) -> _DryRun:
     decision = decide(choices.recalibrate, traits, estimates, comparison.stop_at_goal)
     comparison = dataclasses.replace(comparison, recalibrate=decision.on)
     rows = _measured_rows(trainer, comparison, choices.measure_rows, estimates)
+    sizes = [source.n for source in regular_sources(trainer.sources).values()]
+    estimates = [estimate.on_sample(rows, sizes) for estimate in estimates]
     trainer = trainer.for_comparison(dataclasses.replace(comparison, measure_rows=rows))
     if decision.on:
         estimates = with_recalibration(trainer, estimates)

@@ -143,6 +143,6 @@ def with_recalibration(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> l
         seconds.append(run.progress.measure_seconds)
     more = max(0.0, seconds[1] - seconds[0])
     return [
-        dataclasses.replace(estimate, seconds=estimate.seconds + estimate.measurements * more)
+        dataclasses.replace(estimate, further_seconds=estimate.further_seconds + more)
         for estimate in estimates
     ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 
+from optcompare.cli import runs
 from optcompare.cli.printer import wrapped
 
 ENTRY = (
@@ -23,3 +25,10 @@ def test_entries_of_the_verdict_are_wrapped_below_the_name(width, lines):
 
 def test_names_are_never_broken():
     assert wrapped("Lowest mean: a-very-long-name", 10).split("\n") == ["Lowest", "mean:", "a-very-long-name"]
+
+
+def test_a_dry_run_counts_the_seconds_since_the_command_began(monkeypatch):
+    monkeypatch.setattr("optcompare.cli.runs.time.perf_counter", lambda: 14.0)
+    assert runs._seconds_so_far() == 0.0, "outside a command"
+    with click.Context(click.Command("run"), obj=10.0):
+        assert runs._seconds_so_far() == 4.0

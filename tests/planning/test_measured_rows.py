@@ -24,7 +24,7 @@ LARGE = {"n": 4000, "valid": (torch.randn(900, 3), torch.randn(900, 1)), "epochs
 
 def estimates(*batch_sizes: float) -> list[Estimate]:
     """Estimates of arms that differ in the samples of an update alone."""
-    return [Estimate(arm=None, updates=None, measurements=0, seconds=0, batch_size=b) for b in batch_sizes]
+    return [Estimate(arm=None, updates=None, measurements=0, batch_size=b) for b in batch_sizes]
 
 
 def test_points_are_doublings_of_the_first_epoch_and_then_every_epoch_without_start_and_end():

@@ -24,7 +24,7 @@ SWITCH_OFF = "; --no-recalibrate (recalibrate=False) switches that off"
 
 def estimates(**updates):
     return [
-        Estimate(Arm(name, Part(name, name), Part("sgd", "sgd"), {}, 0.1, 8), made, 2.0, 1.0)
+        Estimate(Arm(name, Part(name, name), Part("sgd", "sgd"), {}, 0.1, 8), made, 2.0)
         for name, made in updates.items()
     ]
 

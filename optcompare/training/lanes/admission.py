@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _SAMPLED, _ROWS, _EVALUATED = 4, 64, 100.0
-_MARGIN = 1.25
+MARGIN = 1.25
 """An update in lanes may take up to this factor longer: lanes measure faster, and clocks are noisy."""
 
 
@@ -125,7 +125,7 @@ class Admission:
             index = torch.stack([seen.batches[0]] * width).to(self.loop.device)
             rates = family.blueprint.rates(self.families.numbers([trial] * width, family.blueprint), 0, 2)
             lanes, loop = _seconds(programs, carry, rates, index) / width, seen.seconds
-            if lanes > _MARGIN * loop:
+            if lanes > MARGIN * loop:
                 raise Slower(
                     f"an update takes {lanes * 1e6:,.0f} µs a lane, and {loop * 1e6:,.0f} µs in the loop"
                 )

@@ -31,12 +31,6 @@ OPERATION_SECONDS = 3e-6
 COMPILING_SECONDS = 12.0
 """The time of compiling; since later runs find the program in the cache, only half must be repaid."""
 
-TRACING_SECONDS = 0.5
-"""The time of tracing, and of the first run of the traced program."""
-
-COMPILED_FASTER = 20.0
-"""The speed-up of an update of a compiled lane over the loop; 12 to 160 were measured."""
-
 _OPERATIONS = 100
 """The operations of one update of a small model."""
 
@@ -62,28 +56,6 @@ def worth_lanes(groups: list[Work]) -> list[bool]:
     gains = [max(work.gain, work.updates * DISPATCH_SECONDS * _compiles(work)) for work in groups]
     total = sum(gain - GROUP_SECONDS for gain, worth in zip(gains, repay, strict=True) if worth)
     return repay if total > IMPORT_SECONDS else [False] * len(groups)
-
-
-def lanes_seconds(
-    work: Work, update_seconds: float, measurement_seconds: float, *, compiler: bool
-) -> tuple[float, float]:
-    """Estimate the seconds of a group in lanes from its pace in the loop.
-
-    Args:
-        work: The work of the group.
-        update_seconds: Seconds of one update of one trial in the loop.
-        measurement_seconds: Seconds of one measurement of one trial in the loop.
-        compiler: Whether there is a C++ compiler.
-
-    Returns:
-        The seconds if the compiled program is in the cache, and the seconds if it is compiled first.
-    """
-    setup = GROUP_SECONDS + work.measurements * measurement_seconds * work.lanes / 2
-    traced = 2 * work.updates * update_seconds + TRACING_SECONDS * worth_tracing(work.updates)
-    if not (compiler and worth_compiling(work.updates, _OPERATIONS)):
-        return setup + traced, setup + traced
-    compiled = work.lanes * work.updates * update_seconds / COMPILED_FASTER + TRACING_SECONDS
-    return setup + min(traced, compiled), setup + min(traced, COMPILING_SECONDS + compiled)
 
 
 def worth_tracing(updates: float) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
@@ -26,6 +26,9 @@ from .program import Blueprint, Carry
 from .program_cache import Programs
 from .update_rules import Settings, Unsupported, settings_of
 
+if TYPE_CHECKING:
+    from torch.fx import GraphModule
+
 _WIDER, _ROWS = 3, 8
 WIDEST = 128
 """The most lanes of one program; more would not be faster per lane, and all would end late."""
@@ -43,6 +46,7 @@ class Family:
         first: The plan of the first epoch.
         programs: The programs, by the number of lanes.
         pace: The median seconds of an update in the loop, by the label of the arm.
+        graphs: The traced updates, by the number of lanes and the batch size.
     """
 
     loop: LoopTrainer
@@ -52,6 +56,7 @@ class Family:
     first: Plan
     programs: dict[int, Programs] = field(default_factory=dict)
     pace: dict[str, float] = field(default_factory=dict)
+    graphs: dict[int, dict[int, GraphModule]] = field(default_factory=dict)
 
 
 class Families:
@@ -69,7 +74,7 @@ class Families:
     ) -> None:
         self.loop, self.setup = loop, loop.setup
         self._memory, self._tolerance, self._say = memory, tolerance, say
-        self._libraries = Libraries(say)
+        self.libraries = Libraries(say)
         self._known: dict[Hashable, Family] = {}
         self._settings: dict[tuple[str, float], Settings] = {}
 
@@ -152,14 +157,31 @@ class Families:
     def programs(self, family: Family, width: int) -> Programs:
         """Return the programs of a family for a number of lanes."""
         if width not in family.programs:
-            data = list(cast(TensorSource, family.loop.sources["train"]).tensors)
-            model = self.loop.start(family.seed).model()
-            weights = [weight.numel() for weight in model.parameters() if weight.requires_grad]
-            follow = len(weights) if sum(weights) == 2 and self.setup.comparison.measure > 0 else 0
-            family.programs[width] = Programs(
-                family.blueprint, width, data, follow, self._tolerance, self._libraries, self._say
-            )
+            family.programs[width] = self.unused_programs(family, width)
         return family.programs[width]
+
+    def unused_programs(self, family: Family, width: int) -> Programs:
+        """Return the programs of a family for a number of lanes, or new ones, with which no group is trained.
+
+        The choice of a group's width depends on the programs that are in use, so a probe must not add any.
+        Both share their traced graphs.
+        """
+        if width in family.programs:
+            return family.programs[width]
+        data = list(cast(TensorSource, family.loop.sources["train"]).tensors)
+        model = self.loop.start(family.seed).model()
+        weights = [weight.numel() for weight in model.parameters() if weight.requires_grad]
+        follow = len(weights) if sum(weights) == 2 and self.setup.comparison.measure > 0 else 0
+        return Programs(
+            family.blueprint,
+            width,
+            data,
+            follow,
+            self._tolerance,
+            self.libraries,
+            self._say,
+            family.graphs.setdefault(width, {}),
+        )
 
     def all_programs(self) -> list[Programs]:
         return [programs for family in self._known.values() for programs in family.programs.values()]

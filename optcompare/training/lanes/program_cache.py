@@ -18,6 +18,7 @@ from .update_rules import Unsupported
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.fx import GraphModule
 
 Level = Literal["vmapped", "traced", "compiled"]
 
@@ -70,6 +71,10 @@ class Programs:
         tolerance: The largest relative difference between a compiled and a traced program.
         libraries: The store of compiled programs.
         say: A function that receives a line for each choice.
+        graphs: The traced updates by batch size, which other programs of this width may share; None: none.
+
+    Attributes:
+        follow: See above.
     """
 
     def __init__(
@@ -81,9 +86,11 @@ class Programs:
         tolerance: float,
         libraries: Libraries,
         say: Callable[[str], None],
+        graphs: dict[int, GraphModule] | None = None,
     ) -> None:
         self.blueprint, self.width, self.data = blueprint, width, data
-        self._follow, self._tolerance, self._libraries, self._say = follow, tolerance, libraries, say
+        self._graphs = {} if graphs is None else graphs
+        self.follow, self._tolerance, self._libraries, self._say = follow, tolerance, libraries, say
         self._programs: dict[int, Program] = {}
 
     @property
@@ -103,12 +110,28 @@ class Programs:
         """
         program = self._programs.get(size)
         if program is None:
-            program = self._programs[size] = Program(self.blueprint.update, self._follow)
+            program = self._programs[size] = Program(self.blueprint.update, self.follow)
         if not program.traced and worth_tracing(updates):
             self._trace(program, size, updates, carry)
         if program.compiling is not None and program.compiling.ready():
             self._switch(program, size, carry)
         return program
+
+    def graph(self, size: int, carry: Carry) -> GraphModule:
+        """Return the traced update for a batch size.
+
+        Args:
+            size: Rows of a batch.
+            carry: The carry of all lanes, as an example.
+
+        Raises:
+            Unsupported: The update cannot be traced.
+        """
+        if size not in self._graphs:
+            example = self.example(size, carry)
+            rates = [rate[0] for rate in example[1]]
+            self._graphs[size] = trace(self.blueprint, carry, rates, self.data, example[3][0])
+        return self._graphs[size]
 
     def wait(self) -> None:
         """Wait until running compilers have ended."""
@@ -123,8 +146,7 @@ class Programs:
                 program.compiling.stop()
 
     def _trace(self, program: Program, size: int, updates: float, carry: Carry) -> None:
-        example = self._example(size, carry)
-        graph = trace(self.blueprint, carry, [rate[0] for rate in example[1]], self.data, example[3][0])
+        example, graph = self.example(size, carry), self.graph(size, carry)
         program.update, program.traced = graph, True
         about = f"batch size {size}, {self.width} lanes, about {updates:,.0f} updates"
         operations = sum(node.op == "call_function" for node in graph.graph.nodes)
@@ -136,7 +158,7 @@ class Programs:
             self._say(f"{about}: traced, since programs are compiled for the CPU only")
         else:
             try:
-                program.compiling = Compiling(graph, example, self._follow, self._libraries)
+                program.compiling = Compiling(graph, example, self.follow, self._libraries)
             except Unsupported as why:
                 self._say(f"{about}: traced, not compiled: {why}")
                 return
@@ -149,7 +171,7 @@ class Programs:
         compiling, program.compiling = program.compiling, None
         assert compiling is not None
         about = f"batch size {size}, {self.width} lanes"
-        example = self._example(size, carry)
+        example = self.example(size, carry)
         traced = program.run(*example)[0]
         try:
             with compiling.scan() as (scan, seconds):
@@ -166,8 +188,13 @@ class Programs:
         program.scan = scan
         self._say(f"{about}: compiled {'before' if compiling.cached else f'in {seconds:.0f} s'}")
 
-    def _example(self, size: int, carry: Carry) -> Example:
-        """Return the input of two updates: the current carry, random samples, and hyperparameters of 0.01."""
+    def example(self, size: int, carry: Carry) -> Example:
+        """Return the input of two updates: the current carry, random samples, and hyperparameters of 0.01.
+
+        Args:
+            size: Rows of a batch.
+            carry: The carry of all lanes.
+        """
         device, n = carry[0].device, len(self.data[0])
         numbers = [
             torch.full((self.width,), 0.01, dtype=torch.float64, device=device)

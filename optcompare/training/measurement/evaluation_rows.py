@@ -15,7 +15,7 @@ from ...core.goal import ROWS, Goal
 from ...core.rng import EVALUATION_ROWS, seed_sequence
 from ...errors import WorkloadError
 from ...interfaces.data import rows
-from ...interfaces.metrics import MetricValue
+from ...interfaces.metric_value import MetricValue
 from ...interfaces.workload import Workload
 
 if TYPE_CHECKING:

@@ -50,6 +50,27 @@ def obstacle() -> str | None:
     return None
 
 
+def is_compiled(step: GraphModule, example: Example, follow: int, libraries: Libraries) -> bool | None:
+    """Find out whether a program is in the cache; nothing is compiled or loaded.
+
+    Args:
+        step: The graph of an update.
+        example: See :class:`Compiling`.
+        follow: See :class:`Compiling`.
+        libraries: The store of compiled programs.
+
+    Returns:
+        Whether it is; None if it can be neither compiled nor loaded.
+    """
+    if obstacle() is not None:
+        return None
+    try:
+        entry = libraries.entry(_key(step, example, follow))
+        return None if entry.refusal() is not None else entry.is_intact()
+    except Exception:  # no home and no temporary directory
+        return None
+
+
 class Compiling:
     """Compile a program in another process, which may outlive this one to finish the program for later runs.
 

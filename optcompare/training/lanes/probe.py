@@ -1,0 +1,101 @@
+"""Time an update and a measurement of a group of lanes before the run, without any effect on results."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+
+from ...core.comparison import Trial
+from ...core.rng import preserved_rng
+from ...errors import USER_CODE_ERRORS
+from ..data import TensorSource
+from ..device import flushing_denormals
+from ..machine_speed import mean_seconds
+from ..measurement.evaluation import regular_sources
+from .cost_model import worth_compiling, worth_tracing
+from .engines.inductor import is_compiled
+from .evaluation import LanesEvaluation
+from .trainer import LanesTrainer
+
+_WINDOW = 0.04
+"""The approximate seconds for which an update, and a measurement, are repeated."""
+
+
+@dataclass(frozen=True)
+class Probed:
+    """Hold measured seconds of a group of lanes.
+
+    Args:
+        update: One update of all lanes, by the engine that the group begins with.
+        measurement: One measurement of all lanes on all rows.
+        operations: Operations of the traced update; 0: it was not traced.
+        compiles: Whether the program is compiled, or is in the cache.
+        cached: Whether the compiled program is in the cache.
+    """
+
+    update: float
+    measurement: float
+    operations: int = 0
+    compiles: bool = False
+    cached: bool = False
+
+
+def probe(lanes: LanesTrainer, trials: Sequence[Trial], updates: float) -> Probed | None:
+    """Time an update and a measurement of a group; no trial, generator or file changes.
+
+    The traced program is kept for the group itself, so that a run traces it only once.
+
+    Args:
+        lanes: The lanes trainer.
+        trials: The lanes of one program.
+        updates: The updates of each.
+
+    Returns:
+        The measured seconds; None if the group cannot run in lanes.
+    """
+    with preserved_rng(), warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        try:
+            return _probed(lanes, trials, updates)
+        except USER_CODE_ERRORS:
+            return None
+
+
+def _probed(lanes: LanesTrainer, trials: Sequence[Trial], updates: float) -> Probed:
+    families, first = lanes.families, trials[0]
+    family = families.of(first)
+    blueprint, width = family.blueprint, len(trials)
+    programs = families.unused_programs(family, width)
+    state = lanes.loop.run(first, None).state()
+    carry, size = blueprint.stack([state] * width), max(family.first.sizes)
+    example = programs.example(size, carry)
+    rates, data, batch = [rate[0] for rate in example[1]], example[2], example[3][0]
+    step: Callable[..., object] = blueprint.update
+    operations, compiles, cached = 0, False, False
+    if worth_tracing(updates * family.first.sizes.count(size) / len(family.first.sizes)):
+        step = graph = programs.graph(size, carry)
+        operations = sum(node.op == "call_function" for node in graph.graph.nodes)
+        if worth_compiling(updates, operations) and carry[0].device.type == "cpu":
+            found = is_compiled(graph, example, programs.follow, families.libraries)
+            compiles, cached = found is not None, bool(found)
+    sources = regular_sources(family.loop.sources)
+    evaluation = LanesEvaluation(
+        lanes.setup.comparison, blueprint, cast(dict[str, TensorSource], family.loop.sources), family.fits[1]
+    )
+
+    def on_device(call: Callable[[], object]) -> Callable[[], None]:
+        def waited() -> None:
+            call()
+            if carry[0].is_cuda:
+                torch.cuda.synchronize(carry[0].device)
+
+        return waited
+
+    with flushing_denormals(carry[0].device):
+        update = mean_seconds(on_device(lambda: step(carry, rates, data, batch)), _WINDOW)
+    measurement = mean_seconds(on_device(lambda: evaluation.values(carry, range(width), sources)), _WINDOW)
+    return Probed(update, measurement, operations, compiles, cached)
