@@ -71,7 +71,11 @@ class Expected:
     ends_early: bool = False
 
     def of(self, trial: Trial) -> TrialTime:
-        """Return the time that a trial adds; never 0."""
+        """Return the time that a trial adds; never 0.
+
+        Args:
+            trial: The trial.
+        """
         known = self.of_trials.get((trial.phase, trial.arm.label), TrialTime(0.0))
         return known if known.seconds > 1e-6 else TrialTime(1e-6)
 
@@ -116,7 +120,11 @@ class Forecast:
         self._times = TaskTimes(tasks, estimates, self._operation, whole)
 
     def loop_seconds(self, trial: Trial) -> float:
-        """Return the expected seconds of one trial in the loop, which no other trial slows down."""
+        """Return the expected seconds of one trial in the loop, which no other trial slows down.
+
+        Args:
+            trial: The trial.
+        """
         return self._times.of_trial(trial)
 
     def lanes_seconds(self, trials: Sequence[Trial]) -> float:
@@ -132,6 +140,9 @@ class Forecast:
 
         Args:
             jobs: The number of trials or groups at once, each in its own process; 1: in this process.
+
+        Returns:
+            The expected time, the start of the processes included; the seconds before that are not.
         """
         comparison = self._tasks.setup.comparison
         timeline = Timeline(self._times, jobs, comparison.threads, self._operation)
@@ -173,6 +184,9 @@ def forecast_of(prepared: Prepared, memory: str | None = None) -> Forecast:
     Args:
         prepared: The prepared comparison.
         memory: The memory limit of lanes, as in the run options.
+
+    Returns:
+        The forecast; it is used within :func:`.torch_settings` of the comparison.
     """
     comparison, loop = prepared.setup.comparison, prepared.trainer
     lanes = LanesTrainer(loop, memory_limit(memory, loop.device))
@@ -188,6 +202,9 @@ def expected_of(prepared: Prepared, memory: str | None = None, jobs: int = 1) ->
         prepared: The prepared comparison.
         memory: The memory limit of lanes, as in the run options.
         jobs: The number of trials at once.
+
+    Returns:
+        The expected time.
     """
     comparison = prepared.setup.comparison
     with torch_settings(comparison.threads, comparison.deterministic):

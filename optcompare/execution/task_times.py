@@ -74,6 +74,9 @@ class TaskTimes:
             trials: The group.
             elapsed: The seconds for which its program has been compiling when the group starts.
             slower: The factor by which compilers are slowed down by each other, and lanes by compilers.
+
+        Returns:
+            The time, from the check of the group to its end.
         """
         width = len(self._part(trials))
         parts = [trials[first : first + width] for first in range(0, len(trials), width)]

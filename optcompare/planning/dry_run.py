@@ -20,7 +20,7 @@ from ..training.measurement.diagnosing import Diagnosing
 from ..training.measurement.evaluation import final_sources, regular_sources
 from ..training.measurement.module_state import same
 from .estimates import Estimate, estimate_trial, measure_pace, time_first_updates
-from .planned_batches import mean_updates, planned_batches
+from .planned_batches import planned_batches
 from .split_checks import check_splits
 from .workload_checks import check_workload, where_not_finite
 
@@ -101,12 +101,7 @@ def _dry_run_of_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
     pace = measure_pace(trainer, trial, timed, most, (rows, test_rows))
     estimate = estimate_trial(trainer, arm, updates, sizes, pace, rows)
     draws = not same(state["rng"], _rng_at_start(trainer, trial))
-    expected = estimate.expected_updates
-    if updates and trainer.setup.comparison.budget.unit == "epochs":
-        expected *= mean_updates(trainer, trial, updates, math.ceil(estimate.epochs)) / updates
-    return dataclasses.replace(
-        estimate, expected_updates=expected, end_seconds=test_rows * pace.row, draws=draws
-    )
+    return dataclasses.replace(estimate, end_seconds=test_rows * pace.row, draws=draws)
 
 
 def _refuse_large_batch(arm: Arm, budget: Budget, first: int) -> None:

@@ -212,7 +212,7 @@ def pace_of(runs: Sequence[TimedRun]) -> Pace:
     long = [run for run in trained if run.updates >= many / 2]
     if many < 2 * few:
         return Pace(median(run.training / run.updates for run in long), row, 0.0, start)
-    slope = median((run.training - short) / (run.updates - few) for run in long)
+    slope = median((run.training - short) / (run.updates - few) for run in long if run.updates > few)
     update = max(slope, short / few / _STEEPEST)
     return Pace(update, row, max(0.0, short - few * update), start)
 

@@ -16,9 +16,6 @@ from ..training.loop.gradient import normalises_batches, refuse_batch_statistics
 from ..training.loop.trainer import LoopTrainer
 from .patience import Limit, yielding
 
-_PLANNED = 4
-"""The epochs that are planned for the mean of all."""
-
 
 def planned_batches(trainer: LoopTrainer, trial: Trial) -> tuple[list[int], int | None]:
     """Plan the first epoch of a trial, and check that its batches can be trained.
@@ -53,32 +50,6 @@ def planned_batches(trainer: LoopTrainer, trial: Trial) -> tuple[list[int], int 
         raise StrategyError(f"strategy {label}, epoch 0: {explain(error)}") from error
     _check_batch_statistics(trainer, trial, sizes)
     return sizes, count
-
-
-def mean_updates(trainer: LoopTrainer, trial: Trial, first: int, epochs: int) -> float:
-    """Return the mean updates of an epoch, from the plans of a few epochs all along a trial.
-
-    Args:
-        trainer: The loop trainer of the comparison.
-        trial: A trial of the arm, whose strategy is not adaptive.
-        first: The updates of the first epoch, which are returned if a later epoch cannot be planned yet.
-        epochs: The epochs of the trial.
-    """
-    label = trial.arm.label
-    strategy = trainer.setup.arm_objects[label].strategy
-    if strategy.positional:
-        return first
-    order = trainer.start(trial.seed).order(0).indices
-    numbers, counts = {epochs * (2 * part + 1) // (2 * _PLANNED) for part in range(_PLANNED)}, []
-    try:
-        with preserved_rng(), yielding(label) as limit:
-            for number in sorted(numbers):
-                own = copy.deepcopy(strategy)
-                epoch = Epoch(number, order.clone(), trial.seed, own)
-                counts.append(len(Plan(own, epoch, order, label, limit.watched).sizes))
-    except USER_CODE_ERRORS:
-        return first
-    return sum(counts) / len(counts)
 
 
 def _planned_sizes(

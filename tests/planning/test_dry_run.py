@@ -26,11 +26,3 @@ def test_the_test_set_is_measured_once_in_each_trial(registry, monkeypatch, test
     trainer = make_trainer(registry, held_out(test=test), ["single"], budget=Budget("updates", 4))
     (estimate,) = dry_run.dry_run(trainer)
     assert estimate.seconds == pytest.approx(estimate.measurements + share)
-
-
-def test_batches_that_grow_take_fewer_updates_later(registry):
-    """Epochs 1, 3, 5 and 7 of 8 are planned: 24 samples in batches of 2, of 8 from the fourth epoch on."""
-    strategies, budget = ["growth:2:factor=4:at=(4,)", "mini:2"], Budget("epochs", 8)
-    growth, mini = dry_run.dry_run(make_trainer(registry, held_out(), strategies, budget=budget))
-    assert growth.updates == mini.updates == mini.expected_updates == 8 * 12
-    assert growth.expected_updates == 8 * (12 + 12 + 3 + 3) / 4

@@ -35,6 +35,12 @@ def test_an_epoch_of_one_update_counts_as_a_whole():
     assert pace_of([FIRST, run(1, 0.4), run(1, 0.4)]) == Pace(0.4, 0.001, 0.0, 0.5)
 
 
+def test_an_epoch_of_few_updates_has_a_short_and_a_long_run():
+    assert pace_of([FIRST, run(1, 0.6), run(2, 0.7)]) == Pace(
+        pytest.approx(0.1), 0.001, pytest.approx(0.5), 0.5
+    )
+
+
 def test_noise_gives_no_negative_pace():
     found = pace_of([FIRST, run(2, 1.0), run(100, 0.9)])
     assert found.update == pytest.approx(0.5 / 1000)
