@@ -58,7 +58,7 @@ class ProgressState(TypedDict):
     """(update, weights or a sketch of them) where the plane is asked for; a tensor here is never changed."""
     tested: dict[str, float]
     """Columns of the last record that are measured at the end: on all rows, and on the test set."""
-    sampled: NotRequired[dict[str, float]]
+    sampled: dict[str, float]
     """Columns of the last record that are over a sample of rows, as they were before the trial ended."""
     goal_points: list[list[float]]
     """[samples, update, distance, whether at an evaluation point], of late; see :class:`.GoalWatch`."""
@@ -70,7 +70,7 @@ class ProgressState(TypedDict):
     """[samples, update] of the last point whose average was known."""
     goal_found: dict[str, int]
     """Where the goal was reached, by the column of the trials table."""
-    goal_reached: NotRequired[bool]
+    goal_reached: bool
     """Whether all rows showed that a goal is reached that is not smoothed."""
 
 
