@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ..core.bounds import parse_count
+from ..core.bounds import MAX_JOBS, parse_count
 from ..core.parameters import suggestion
 from ..errors import ComparisonError
 
@@ -176,6 +176,26 @@ def memory(text: str, option: str) -> str:
 
     memory_limit(text, torch.device("cpu"))
     return text
+
+
+def job_count(text: str, option: str) -> int | str:
+    """Read a number of jobs, or ``auto``.
+
+    Args:
+        text: The value that the user typed.
+        option: The name of the option, for error messages.
+
+    Returns:
+        The number, or ``auto``.
+
+    Raises:
+        ComparisonError: It is neither.
+    """
+    if text == "auto":
+        return text
+    if not text.isdecimal():
+        raise ComparisonError(f"{option} takes a whole number from 1 on, or auto; got '{text}'")
+    return parse_count(option, text, 1, MAX_JOBS)
 
 
 def trial_sample(text: str, option: str) -> int | None:

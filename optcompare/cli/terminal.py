@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,13 +74,16 @@ class Reporter(Printer):
         for note in notes:
             self.line(f"note: {note}")
 
-    def plan(self, estimates: Sequence[Estimate], trials: Sequence[Trial], expected: Expected) -> None:
+    def plan(
+        self, estimates: Sequence[Estimate], trials: Sequence[Trial], expected: Expected, jobs: str = ""
+    ) -> None:
         """Print the plan of a dry run.
 
         Args:
             estimates: The estimates of each arm.
             trials: All that there would be.
             expected: The expected time of the trials.
+            jobs: The choice of the number of jobs, in words; empty: the user chose it.
         """
         if self.quiet:
             return
@@ -105,6 +108,8 @@ class Reporter(Printer):
         self.line(
             f"{len(trials):,} trials of {len(estimates)} {arms}{of_tuning}{lanes} would take {expected}."
         )
+        if jobs:
+            self.line(f"{jobs[0].upper()}{jobs[1:]}.")
         self.line("Dry run: nothing was trained.")
 
     def across(self, results: Sequence[Result], plots: Sequence[Path]) -> None:
@@ -158,12 +163,8 @@ class Reporter(Printer):
         )
         several = len(result.comparison.seeds) * result.comparison.repeats > 1
         self.line(interval_words(summary))
-        if estimated(result.records):
-            self.line(
-                "train time of trials in lanes is estimated: updates × median update time, measured alone"
-            )
-        elif on_shared_clock(result.records):
-            self.line("train time was measured while other trials ran; leave out --jobs to compare times")
+        for line in _clock_lines(result):
+            self.line(line)
         if result.goal is not None and len(result.records):
             self.line()
             self.table(*goal_cells(summary, str(result.goal)))
@@ -252,6 +253,17 @@ class Reporter(Printer):
         ended = result.reported[1]
         for _, trial in ended[ended["status"] != "finished"].head(MOST_REASONS).iterrows():
             self.line(f"{trial['status']}: {trial_name(trial)}: {trial['reason']}")
+
+
+def _clock_lines(result: Result) -> Iterator[str]:
+    """Say which seconds are estimates, and which were measured while other trials ran."""
+    clean = "; give --jobs 1 to compare times"
+    if estimated(result.records):
+        beside = result.environment.get("jobs", 1) > 1
+        measured = f"measured while other trials ran{clean}" if beside else "measured alone"
+        yield f"train time of trials in lanes is estimated: updates × median update time, {measured}"
+    if on_shared_clock(result.records):
+        yield f"train time was measured while other trials ran{clean}"
 
 
 def _rate(arm: Arm) -> str:

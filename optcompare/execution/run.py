@@ -127,7 +127,7 @@ def _started(
         stack.enter_context(torch_settings(comparison.threads, comparison.deterministic))
         stop = stack.enter_context(stop_on_interrupt())
         trackers = stack.enter_context(tracking(registry, options.track, out))
-        backend = stack.enter_context(open_backend(prepared, options, stop, trackers))
+        backend = stack.enter_context(open_backend(prepared, options, stop, trackers, previous))
         if out is not None:
             stack.enter_context(run_dir.reserved(out, occupied=previous is not None))
             note_unrecorded_look(out)
