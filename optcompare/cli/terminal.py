@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..analysis.statistics import estimated, on_shared_clock
 from ..core.comparison import Arm, Comparison, Trial
 from ..core.formatting import duration
 from ..report.markdown import markdown
 from ..report.table import (
     OF_GOAL,
+    clock_words,
     goal_cells,
     interval_words,
     pair_cells,
@@ -163,7 +163,7 @@ class Reporter(Printer):
         )
         several = len(result.comparison.seeds) * result.comparison.repeats > 1
         self.line(interval_words(summary))
-        for line in _clock_lines(result):
+        for line in clock_words(result.records, result.environment.get("jobs", 1)):
             self.line(line)
         if result.goal is not None and len(result.records):
             self.line()
@@ -253,17 +253,6 @@ class Reporter(Printer):
         ended = result.reported[1]
         for _, trial in ended[ended["status"] != "finished"].head(MOST_REASONS).iterrows():
             self.line(f"{trial['status']}: {trial_name(trial)}: {trial['reason']}")
-
-
-def _clock_lines(result: Result) -> Iterator[str]:
-    """Say which seconds are estimates, and which were measured while other trials ran."""
-    clean = "; give --jobs 1 to compare times"
-    if estimated(result.records):
-        beside = result.environment.get("jobs", 1) > 1
-        measured = f"measured while other trials ran{clean}" if beside else "measured alone"
-        yield f"train time of trials in lanes is estimated: updates × median update time, {measured}"
-    if on_shared_clock(result.records):
-        yield f"train time was measured while other trials ran{clean}"
 
 
 def _rate(arm: Arm) -> str:

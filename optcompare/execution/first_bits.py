@@ -11,13 +11,14 @@ from ..core.rng import preserved_rng
 from ..errors import USER_CODE_ERRORS, explain
 from ..planning.update_differences import digest
 from ..training.loop.trainer import LoopTrainer
+from ..training.measurement.evaluation import averages_of
 from ..training.settings import preserved_settings
 
 _ROWS, _UPDATES = 64, 2
 
 
 def first_bits(trainer: LoopTrainer) -> str:
-    """Make two updates of one arm of each optimizer on the first rows, and fingerprint the results.
+    """Make two updates and an evaluation of one arm of each optimizer on a few rows, and fingerprint them.
 
     Settings of torch, patches and registrations that only one process has change the fingerprint.
 
@@ -38,6 +39,8 @@ def first_bits(trainer: LoopTrainer) -> str:
                 for _ in range(_UPDATES):
                     run.update(rows)
                 found.append([run.model.state_dict(), run.optimizer.state_dict()["state"]])
+                batch = next(run.source.stream([rows], 0, 0, ahead=False))
+                found.append(averages_of(run.workload, run.model, batch))
             except USER_CODE_ERRORS as error:  # a loss may need more rows
                 found.append(explain(error))
     return digest(found)

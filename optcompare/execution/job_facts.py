@@ -56,6 +56,7 @@ def automatic_jobs(
     tasks = [[seconds[trial.arm.label] for trial in trials] for trials in rounds]
     shares = _MANY
     if not obstacle and choosing.repays(sum(map(sum, tasks)), choosing.START_SECONDS):
+        obstacle = _of_datasets(prepared)
         lanes = lanes or LanesTrainer(prepared.trainer, memory_limit(memory, prepared.trainer.device))
         tasks, shares = _of_tasks(prepared, lanes, rounds)
     return choose_jobs(
@@ -148,7 +149,12 @@ def _of_run(prepared: Prepared) -> str:
         return f"all trials have {common[0]} in common"
     if setup.workload.workers:
         return f"{setup.workload.workers} loader processes of the workload use other cores"
-    for name, source in trainer.sources.items():
+    return ""
+
+
+def _of_datasets(prepared: Prepared) -> str:
+    """Return which Dataset has a state that trials of one process would share; empty if none has."""
+    for name, source in prepared.trainer.sources.items():
         if changed := changed_by_reading(source):
             return f"the Dataset of {name} changes {changed[0]} when a sample is read"
     return ""

@@ -188,7 +188,7 @@ def _opened_shared(opening: _Opening, previous: PreviousRun | None) -> Iterator[
     def sender(executor: Executor, shared: Shared) -> TaskSender:
         return TaskSender(executor, job, shared, tasks, opening.expected, task_seconds())
 
-    with started_workers(choice.jobs - 1, job, packed, executor, sender) as workers:
+    with started_workers(choice.jobs - 1, job, packed, executor, sender, tasks.remark) as workers:
         backend = SharedBackend(local, workers, tasks, first_bits(prepared.trainer), opening.stopped)
         yield tasks, backend, choice.jobs
         backend.close(at_once=opening.stop.at_once)

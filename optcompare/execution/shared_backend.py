@@ -47,6 +47,7 @@ def started_workers(
     packed: bytes,
     make_executor: Callable[[], Executor],
     make_sender: Callable[[Executor, Shared], TaskSender],
+    remark: Callable[[str], None],
 ) -> Iterator[list[WorkerProcess]]:
     """Start worker processes without waiting for them, and end them at the end of the context.
 
@@ -56,23 +57,27 @@ def started_workers(
         packed: The packed setup of the run.
         make_executor: Returns an executor of one process.
         make_sender: Returns what sends tasks to an executor, which gets the packed setup in this form.
+        remark: Called with a sentence if a worker cannot be started; those before it remain.
 
     Yields:
         The workers.
     """
-    workers: list[WorkerProcess] = []
+    workers, executors = list[WorkerProcess](), list[Executor]()
     shared: Shared = packed
     try:
-        for _ in range(number):
-            executor = make_executor()
-            if not workers and hasattr(executor, "share"):
-                shared = executor.share(packed)
-            beginning = executor.submit(begin, job, shared)
-            workers.append(WorkerProcess(executor, make_sender(executor, shared), beginning))
+        try:
+            for _ in range(number):
+                executors.append(make_executor())
+                if not workers and hasattr(executors[0], "share"):
+                    shared = executors[0].share(packed)
+                beginning = executors[-1].submit(begin, job, shared)
+                workers.append(WorkerProcess(executors[-1], make_sender(executors[-1], shared), beginning))
+        except USER_CODE_ERRORS as error:  # such as a limit of the system on processes or files
+            remark(f"a further process could not be started: {explain(error)}")
         yield workers
     finally:
-        for worker in workers:
-            worker.executor.shutdown(wait=False)
+        for executor in executors:
+            executor.shutdown(wait=False)
 
 
 class SharedBackend:
