@@ -1,4 +1,4 @@
-"""The seconds of whole runs with ``--jobs auto`` against ``--jobs 1``: trials of the loop, and lanes beside them.
+"""Seconds of whole runs with ``--jobs auto`` against ``--jobs 1``: trials of the loop, and lanes with them.
 
 ``python tests/benchmarks/jobs.py [PAIRS]`` times whole processes, interleaved, and prints the median ratio of
 each case. On two idle cores the goal is 0.7 at most; a short run must not take longer than alone. Other load
