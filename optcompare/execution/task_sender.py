@@ -71,6 +71,9 @@ class TaskSender:
         Args:
             take: Returns the next task, or None.
             put_back: Receives a task that does not fit to the others.
+
+        Returns:
+            The tasks, all for one trainer; none if there are none.
         """
         batch: list[Task] = []
         expected = 0.0
@@ -87,7 +90,14 @@ class TaskSender:
         return batch
 
     def send(self, batch: Sequence[Task]) -> Future[Reply]:
-        """Submit a batch of tasks for one trainer."""
+        """Submit a batch of tasks for one trainer.
+
+        Args:
+            batch: The tasks, from :meth:`batch`.
+
+        Returns:
+            The reply to come.
+        """
         names = [self._names.setdefault(task, (str(next(self._numbers)), 0)) for task in batch]
         sent = [(task.trials, task.state) for task in batch]
         return self._executor.submit(
@@ -104,6 +114,9 @@ class TaskSender:
             batch: The tasks that were sent.
             queue: Receives the tasks that the worker did not train.
             unfinished: Receives the tasks that the worker trained for a while.
+
+        Yields:
+            A result for each task that the worker trained.
 
         Raises:
             ComparisonError: The worker has other versions than this process.
@@ -134,7 +147,11 @@ class TaskSender:
                 unfinished(task)
 
     def forget(self, task: Task) -> None:
-        """Forget a task whose worker died, so that it is sent as a new one."""
+        """Forget a task whose worker died, so that it is sent as a new one.
+
+        Args:
+            task: The task.
+        """
         self._names.pop(task, None)
 
     def stop_compilers(self) -> None:
@@ -148,7 +165,14 @@ class TaskSender:
 
 
 def on_shared_clock(record: Record) -> Record:
-    """Return a record whose seconds were measured while other trials ran, and which says so."""
+    """Mark the seconds of a record as measured while other trials ran; estimates stay estimates.
+
+    Args:
+        record: A record of a trial.
+
+    Returns:
+        The same, or a copy with another ``clock``.
+    """
     return {**record, "clock": "shared"} if record["clock"] == "measured" else record
 
 

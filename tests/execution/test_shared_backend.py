@@ -212,7 +212,7 @@ def test_what_cannot_be_sent_to_other_processes_is_trained_in_one_and_reported(m
     result = execute(prepare(Registry.load(()), question), options=RunOptions(report_trainer=lines.append))
     assert (result.status, result.environment["jobs"], result.notes) == ("finished", 1, [])
     assert lines[0].startswith(
-        "one process trains all trials: workload workload or its strategies cannot be sent"
+        "one process trains all trials: workload custom or its strategies cannot be sent"
     )
     assert "lock" in lines[0]
 
