@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.comparison import Trial
@@ -123,6 +125,8 @@ def _of_process() -> str:
         return "this process was itself started by multiprocessing"
     if threading.current_thread() is not threading.main_thread():
         return "the run is not in the main thread, and others may use the cores"
+    if not re.match("python|pypy", Path(sys.executable or "").name.lower()):
+        return "this is no ordinary Python process, but one of a program with Python in it"
     if _is_traced():
         return "a debugger, a profiler or a measurement of coverage follows this process"
     return ""

@@ -1,8 +1,8 @@
 """Seconds of whole runs with ``--jobs auto`` against ``--jobs 1``: trials of the loop, and lanes with them.
 
 ``python tests/benchmarks/jobs.py [PAIRS]`` times whole processes, interleaved, and prints the median ratio of
-each case, beside the seconds of the processor. On two idle cores the goal is 0.7 at most; a short run must not take longer than alone. Other load
-on the machine shows in the ratio: run it where nothing else runs.
+each case, beside the seconds of the processor. On two idle cores the goal is 0.7 at most; a short run must
+not take longer than alone. Other load on the machine shows in the ratio: run it where nothing else runs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CASES = {
 
 
 def seconds(options: str, jobs: str, out: Path, cache: Path) -> tuple[float, float]:
-    """Return the seconds of a command from its start to its end, and those of the processor in all processes."""
+    """Return the seconds of a command from its start to its end, and those of the processor."""
     script = str(Path(sys.executable).with_name("optcompare"))
     command = [script, "run", *options.split(), "--jobs", jobs, "--quiet", "--out", str(out)]
     began, before = perf_counter(), os.times()

@@ -113,11 +113,15 @@ def test_other_devices_are_left_to_one_process(monkeypatch):
             "the run is not in the main thread, and others may use the cores",
         ),
         (
+            lambda patch: patch.setattr(sys, "executable", "/opt/blender/blender"),
+            "this is no ordinary Python process, but one of a program with Python in it",
+        ),
+        (
             lambda patch: patch.setattr(job_facts, "_is_traced", lambda: True),
             "a debugger, a profiler or a measurement of coverage follows this process",
         ),
     ],
-    ids=["worker", "thread", "traced"],
+    ids=["worker", "thread", "embedded", "traced"],
 )
 def test_a_process_that_must_not_start_others_says_why(monkeypatch, change, why):
     change(monkeypatch)
