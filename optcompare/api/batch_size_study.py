@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -50,7 +51,7 @@ def batch_size_study(
     recalibrate: bool | None = None,
     trainer: TrainerName = "auto",
     memory: str | None = None,
-    jobs: int | None = None,
+    jobs: int | Literal["auto"] | None = "auto",
     executor: str | Executor | None = None,
     plugins: str | Sequence[str] = (),
     out: str | Path | None = None,
@@ -91,7 +92,9 @@ def batch_size_study(
             :func:`optcompare.compare`.
         trainer: "loop", "lanes" or "auto"; as in :func:`optcompare.compare`.
         memory: Memory limit for trials in lanes, as "4GB" or "25%" of what is free. None: half of it.
-        jobs: The number of trials at once, each in its own process. None: 1, or the executor's workers.
+        jobs: The number of trials at once, each in its own process. "auto" or None: as many as this machine's
+            cores and memory allow, where no result depends on it and the run is long enough; 1 for
+            undisturbed seconds. With an executor: as many as it has workers.
         executor: The executor that trains trials; as in :func:`optcompare.compare`. None: this process.
         plugins: Paths of Python files or names of modules to load.
         out: A new run directory to write, with ``scaling.csv`` and ``scaling.png``. None: nothing is written.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -71,7 +72,7 @@ def compare(
     diagnose_every: int = 1,
     trainer: TrainerName = "auto",
     memory: str | None = None,
-    jobs: int | None = None,
+    jobs: int | Literal["auto"] | None = "auto",
     executor: str | Executor | None = None,
     order: Order | None = None,
     plugins: str | Sequence[str] = (),
@@ -146,7 +147,9 @@ def compare(
         trainer: "loop" trains one trial after another, "lanes" many trials as one program if possible,
             "auto" uses lanes where they save time.
         memory: Memory limit for trials in lanes, as "4GB" or "25%" of what is free. None: half of it.
-        jobs: The number of trials at once, each in its own process. None: 1, or the executor's workers.
+        jobs: The number of trials at once, each in its own process. "auto" or None: as many as this machine's
+            cores and memory allow, where no result depends on it and the run is long enough; 1 for
+            undisturbed seconds. With an executor: as many as it has workers.
         executor: The executor that trains trials: a name ("ray:ADDRESS"), or a
             ``concurrent.futures.Executor`` such as Dask's ``client.get_executor()``, which is left running.
             None: this process.

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ..core.bounds import parse_count
+from ..core.bounds import MAX_JOBS, parse_count
 from ..core.choices import MeasureRows
 from ..core.comparison_checks import FEWEST_MEASURE_ROWS
 from ..core.parameters import suggestion
@@ -198,6 +198,26 @@ def measured_rows(text: str, option: str) -> MeasureRows:
     if not text.isdecimal():
         raise ComparisonError(f"{option} takes a number of rows, or all; got '{text}'")
     return parse_count(option, text, FEWEST_MEASURE_ROWS)
+
+
+def job_count(text: str, option: str) -> int | str:
+    """Read a number of jobs, or ``auto``.
+
+    Args:
+        text: The value that the user typed.
+        option: The name of the option, for error messages.
+
+    Returns:
+        The number, or ``auto``.
+
+    Raises:
+        ComparisonError: It is neither.
+    """
+    if text == "auto":
+        return text
+    if not text.isdecimal():
+        raise ComparisonError(f"{option} takes a whole number from 1 on, or auto; got '{text}'")
+    return parse_count(option, text, 1, MAX_JOBS)
 
 
 def trial_sample(text: str, option: str) -> int | None:

@@ -29,16 +29,18 @@ def show_plans(prepared: Sequence[Prepared], reporter: Reporter, as_json: bool, 
         options: The run options.
     """
     from ..execution.expected_time import expected_of
+    from ..execution.job_facts import planned_jobs
 
     plans = []
     for one in prepared:
         comparison = one.setup.comparison
         reporter.question(comparison, one.notes)
-        expected = expected_of(one, options.memory, options.jobs or 1).after(
+        jobs, choice = planned_jobs(one, options)
+        expected = expected_of(one, options.memory, jobs, shared=bool(choice)).after(
             _seconds_so_far() / len(prepared)
         )
         tuning, closer, report = comparison.tuning_trials(), comparison.closer_trials(), comparison.trials()
-        reporter.plan(one.estimates, [*tuning, *closer, *report], expected)
+        reporter.plan(one.estimates, [*tuning, *closer, *report], expected, choice)
         trials = [{"arm": e.arm.label, "updates": e.updates, "seconds": e.seconds} for e in one.estimates]
         seconds = {"seconds_low": 0.0 if expected.ends_early else expected.seconds}
         seconds["seconds_high"] = expected.seconds

@@ -11,7 +11,7 @@ import click
 from ..core.choices import DTYPES, TRAINERS
 from ..execution.run_options import RunOptions
 from ..planning.question import Question
-from .option_values import measured_rows, memory, plot_formats, read_by
+from .option_values import job_count, measured_rows, memory, plot_formats, read_by
 
 QUESTION, OPTIONS = Question(), RunOptions()
 """Where the defaults of options are taken from."""
@@ -112,9 +112,10 @@ MACHINE = (
     setting(
         "--jobs",
         of=OPTIONS,
-        type=int,
-        metavar="N",
-        help="Trials at once, each in a process of its own.  [default: 1]",
+        callback=read_by(job_count),
+        metavar="N|auto",
+        help="Trials at once, each in a process of its own; auto: on all cores where no result depends on it "
+        "and the run is long enough; 1: for undisturbed seconds.",
     ),
     setting(
         "--executor",

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..analysis.statistics import estimated, on_shared_clock, sample_sentence
+from ..analysis.statistics import sample_sentence
 from ..core.comparison import Arm, Comparison, Trial
 from ..core.formatting import duration
 from ..report.markdown import markdown
 from ..report.table import (
     OF_GOAL,
+    clock_words,
     goal_cells,
     interval_words,
     pair_cells,
@@ -74,13 +75,16 @@ class Reporter(Printer):
         for note in notes:
             self.line(f"note: {note}")
 
-    def plan(self, estimates: Sequence[Estimate], trials: Sequence[Trial], expected: Expected) -> None:
+    def plan(
+        self, estimates: Sequence[Estimate], trials: Sequence[Trial], expected: Expected, jobs: str = ""
+    ) -> None:
         """Print the plan of a dry run.
 
         Args:
             estimates: The estimates of each arm.
             trials: All that there would be.
             expected: The expected time of the trials.
+            jobs: The choice of the number of jobs, in words; empty: the user chose it.
         """
         if self.quiet:
             return
@@ -105,6 +109,8 @@ class Reporter(Printer):
         self.line(
             f"{len(trials):,} trials of {len(estimates)} {arms}{of_tuning}{lanes} would take {expected}."
         )
+        if jobs:
+            self.line(f"{jobs[0].upper()}{jobs[1:]}.")
         self.line("Dry run: nothing was trained.")
 
     def across(self, results: Sequence[Result], plots: Sequence[Path]) -> None:
@@ -158,12 +164,8 @@ class Reporter(Printer):
         )
         several = len(result.comparison.seeds) * result.comparison.repeats > 1
         self.line(interval_words(summary))
-        if estimated(result.records):
-            self.line(
-                "train time of trials in lanes is estimated: updates × median update time, measured alone"
-            )
-        elif on_shared_clock(result.records):
-            self.line("train time was measured while other trials ran; leave out --jobs to compare times")
+        for line in clock_words(result.records, result.environment.get("jobs", 1)):
+            self.line(line)
         if sample := sample_sentence(result.reported[0]):
             self.line(f"{sample[:1].lower()}{sample[1:-1]} (--measure-rows all: on all)")
         if result.goal is not None and len(result.records):

@@ -135,21 +135,23 @@ class Forecast:
         """
         return self._times.of_group(trials).seconds
 
-    def run(self, jobs: int = 1) -> Expected:
+    def run(self, jobs: int = 1, shared: bool = False) -> Expected:
         """Return the expected time of all trials, and of what follows them.
 
         Args:
             jobs: The number of trials or groups at once, each in its own process; 1: in this process.
+            shared: Whether this process is one of them, as with automatic jobs; groups stay whole then.
 
         Returns:
             The expected time, the start of the processes included; the seconds before that are not.
         """
         comparison = self._tasks.setup.comparison
-        timeline = Timeline(self._times, jobs, comparison.threads, self._operation)
+        timeline = Timeline(self._times, jobs, comparison.threads, self._operation, shared=shared)
+        parts = 1 if shared else jobs
         in_lanes = 0
         for trials in self._planned:
             forecast, _ = self._tasks.forecast(trials)
-            groups = [group for group in forecast if not self._times.are_slower(shares(group, jobs)[0])]
+            groups = [group for group in forecast if not self._times.are_slower(shares(group, parts)[0])]
             inside = {trial for group in groups for trial in group}
             alone = [trial for trial in trials if trial not in inside]
             timeline.add_round(groups, alone)
@@ -162,7 +164,11 @@ class Forecast:
 
 
 def expected_time(
-    tasks: Tasks, estimates: Sequence[Estimate], planned: Sequence[Sequence[Trial]], jobs: int = 1
+    tasks: Tasks,
+    estimates: Sequence[Estimate],
+    planned: Sequence[Sequence[Trial]],
+    jobs: int = 1,
+    shared: bool = False,
 ) -> Expected:
     """Estimate the seconds of all trials, each in its expected trainer; see :class:`Forecast`.
 
@@ -171,11 +177,12 @@ def expected_time(
         estimates: The estimates of each arm's trial in the loop.
         planned: The lists of trials to come; each list is trained before the next.
         jobs: The number of trials at once.
+        shared: See :meth:`Forecast.run`.
 
     Returns:
         The expected time of training, measuring and writing.
     """
-    return Forecast(tasks, estimates, planned).run(jobs)
+    return Forecast(tasks, estimates, planned).run(jobs, shared)
 
 
 def forecast_of(prepared: Prepared, memory: str | None = None) -> Forecast:
@@ -195,20 +202,23 @@ def forecast_of(prepared: Prepared, memory: str | None = None) -> Forecast:
     return Forecast(tasks, prepared.estimates, [tuning, closer, report])
 
 
-def expected_of(prepared: Prepared, memory: str | None = None, jobs: int = 1) -> Expected:
+def expected_of(
+    prepared: Prepared, memory: str | None = None, jobs: int = 1, shared: bool = False
+) -> Expected:
     """Estimate the time of a comparison after its dry run.
 
     Args:
         prepared: The prepared comparison.
         memory: The memory limit of lanes, as in the run options.
         jobs: The number of trials at once.
+        shared: See :meth:`Forecast.run`.
 
     Returns:
         The expected time.
     """
     comparison = prepared.setup.comparison
     with torch_settings(comparison.threads, comparison.deterministic):
-        return forecast_of(prepared, memory).run(jobs)
+        return forecast_of(prepared, memory).run(jobs, shared)
 
 
 def _of_trials(timeline: Timeline) -> dict[tuple[str, str], TrialTime]:

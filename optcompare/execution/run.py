@@ -39,6 +39,7 @@ from .run_options import RunOptions
 from .runner import Runner
 from .same_bits import refuse_other_bits
 from .select_lr import choose_rates, with_closer_rates
+from .shared_backend import SharedBackend
 from .stopping import Stop, stop_on_interrupt
 from .study import study_measurements
 from .table_order import as_planned
@@ -129,7 +130,7 @@ def _started(
         stack.enter_context(torch_settings(comparison.threads, comparison.deterministic))
         stop = stack.enter_context(stop_on_interrupt())
         trackers = stack.enter_context(tracking(registry, options.track, out))
-        backend = stack.enter_context(open_backend(prepared, options, stop, trackers))
+        backend = stack.enter_context(open_backend(prepared, options, stop, trackers, previous))
         if out is not None:
             stack.enter_context(run_dir.reserved(out, occupied=previous is not None))
             note_unrecorded_look(out)
@@ -144,7 +145,8 @@ def _started(
         stack.enter_context(_advice_on_kept_trials(journal, out))
         rounds = [comparison.tuning_trials(), comparison.closer_trials(), comparison.trials()]
         planned = [trial for trials in rounds for trial in trials]
-        expected = expected_time(backend.tasks, prepared.estimates, rounds, backend.jobs)
+        shared = isinstance(backend.backend, SharedBackend)
+        expected = expected_time(backend.tasks, prepared.estimates, rounds, backend.jobs, shared)
         runner = Runner(backend.tasks, backend.backend, expected, planned, observers, stop, journal, previous)
         yield _Run(prepared, out, environment, stop, trackers, backend, journal, runner)
 

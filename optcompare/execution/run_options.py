@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..core.bounds import MAX_JOBS, check_count
 from ..errors import ComparisonError
@@ -33,8 +33,8 @@ class RunOptions:
         memory: Memory limit for vectorized trials, as "4GB" or "25%" of what is free; None: half of it.
         checkpoint: Seconds between checkpoints.
         keep_states: Bytes of final states to keep, from which trials can be trained further.
-        jobs: The number of trials at once, each in its own process; None: as many as the executor has
-            workers, or 1.
+        jobs: The number of trials at once, each in its own process. "auto" or None: as many as the executor
+            has workers; without an executor as many as the run repays, where no result depends on it.
         executor: The executor of trials as "name[:address]", or an executor, which is left running; None:
             this process, or local processes for several jobs.
 
@@ -50,11 +50,16 @@ class RunOptions:
     memory: str | None = None
     checkpoint: float = 10.0
     keep_states: float = 2**30
-    jobs: int | None = None
+    jobs: int | Literal["auto"] | None = "auto"
     executor: str | Executor | None = None
 
     def __post_init__(self) -> None:
         if not self.checkpoint >= 0:
             raise ComparisonError(f"checkpoint takes seconds, 0 or more, got {self.checkpoint:g}")
-        if self.jobs is not None:
-            check_count("jobs", self.jobs, 1, MAX_JOBS)
+        if self.fixed_jobs is not None:
+            check_count("jobs", self.fixed_jobs, 1, MAX_JOBS)
+
+    @property
+    def fixed_jobs(self) -> int | None:
+        """Return the number of jobs that the user chose; None: it is chosen automatically."""
+        return None if self.jobs == "auto" else self.jobs

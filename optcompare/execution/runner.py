@@ -21,13 +21,14 @@ from ..training.measurement.counters import Progress
 from ..training.measurement.record import outcome_of
 from ..training.shared_init import fingerprint
 from ..training.state import LanesState, State, TrialState, can_continue, trial_states
-from .backends import Backend, TaskResult
+from .backends import Backend
 from .continuation import continue_from, tasks_under_way
 from .expected_time import Expected
 from .measured import Measured
 from .remaining_time import RemainingTime
 from .scheduler import Queue, Task, Tasks
 from .stopping import Stop
+from .task_sender import TaskResult
 
 _READ_STATES = 1000
 """The most trials of a previous run for which final weights are read."""

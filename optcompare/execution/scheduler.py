@@ -14,6 +14,7 @@ from ..planning.estimates import Estimate
 from ..training.lanes.cost_model import GROUP_SECONDS, Work, worth_lanes
 from ..training.lanes.families import WIDEST
 from ..training.lanes.trainer import LanesTrainer
+from ..training.lanes.update_rules import Unsupported
 from ..training.state import LanesState, State, TrialState
 
 TaskTrainer = Literal["loop", "lanes"]
@@ -65,7 +66,9 @@ class Tasks:
         estimates: The estimates of each arm's trial on the loop trainer.
         planned: The lists of trials to come, which share compiled programs.
         report: Called with a line for each choice.
-        workers: The number of worker processes; each checks its own groups. 0: this process checks them.
+        workers: The number of parts into which groups are divided; the process that trains a part checks it.
+            0: groups stay whole, and this process checks them.
+        longest_first: Whether long groups come first, so that several processes end at about the same time.
     """
 
     def __init__(
@@ -75,8 +78,10 @@ class Tasks:
         planned: Sequence[Sequence[Trial]],
         report: Callable[[str], None] = lambda text: None,
         workers: int = 0,
+        longest_first: bool = False,
     ) -> None:
-        self._workers = workers
+        self._workers, self._longest_first = workers, longest_first
+        self._remarks = list[str]()
         self.setup, self.lanes = lanes.setup, lanes
         self._missed = Counter[tuple[str, str]]()
         self._report, self._trainer = report, lanes.setup.comparison.trainer
@@ -139,11 +144,12 @@ class Tasks:
             yield task
 
     def _together(self, trials: Sequence[Trial]) -> Iterator[list[Trial]]:
-        """Yield groups for lanes, shorter ones first, from every kind in turn."""
+        """Yield groups for lanes, shorter (or longer) ones first, from every kind in turn."""
         groups, refused = self.lanes.grouped(trials)
         self.explain(refused)
         split = []
-        for group in sorted(groups, key=lambda group: self.work(group).updates):
+        by_length = sorted(groups, key=lambda group: self.work(group).updates, reverse=self._longest_first)
+        for group in by_length:
             if not self._repays(group):
                 self._report(
                     f"{_arms(group)}: in the loop, {_trials(len(group))} of few updates do not repay lanes"
@@ -156,7 +162,7 @@ class Tasks:
             self.explain(admitted.refused, note=not admitted.slower)
             split.append(admitted.groups)
             if admitted.groups:
-                self._report(f"{_arms(group)}: {_trials(sum(map(len, admitted.groups)))} in lanes")
+                self.report_lanes([trial for each in admitted.groups for trial in each])
         for turn in itertools.zip_longest(*split):
             yield from (group for group in turn if group is not None)
 
@@ -174,8 +180,45 @@ class Tasks:
 
     @property
     def notes(self) -> list[str]:
-        """Return sentences on lanes that were refused, although the user chose them or they save time."""
-        return [_instead(label, count, why) for (label, why), count in self._missed.items()]
+        """Return the remarks of this run, and sentences on lanes that were refused.
+
+        The latter are there if the user chose lanes, or if lanes save time.
+        """
+        refused = [_instead(label, count, why) for (label, why), count in self._missed.items()]
+        return [*refused, *self._remarks]
+
+    def remark(self, text: str) -> None:
+        """Report a sentence, and add it to the notes of the run.
+
+        Args:
+            text: The sentence, without a full stop.
+        """
+        self._report(text)
+        self._remarks.append(text)
+
+    def report_lanes(self, trials: Sequence[Trial]) -> None:
+        """Report that trials run in lanes.
+
+        Args:
+            trials: The trials of admitted groups.
+        """
+        self._report(f"{_arms(trials)}: {_trials(len(trials))} in lanes")
+
+    def program_of(self, task: Task) -> Hashable | None:
+        """Return a key that is equal for tasks that share compiled programs.
+
+        Args:
+            task: Any task.
+
+        Returns:
+            The key; None: the task needs no program, or lanes will refuse it.
+        """
+        if task.trainer == "loop":
+            return None
+        try:
+            return self.lanes.families.key(task.trials[0])
+        except Unsupported:
+            return None
 
     def add_report(self, log: Sequence[str], checked: int, apart: float) -> None:
         """Add the report of a worker.

@@ -23,6 +23,7 @@ from ..training.loop.trainer import KEPT_RUNS, LoopTrainer
 from ..training.measurement.module_flags import is_partial
 from ..training.setup import Setup
 from ..training.state import State, lanes_state, trial_state
+from .first_bits import first_bits
 from .scheduler import TaskTrainer
 
 Shared = bytes | Callable[[], bytes]
@@ -119,6 +120,33 @@ def versions() -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """Describe a worker that has begun.
+
+    Attributes:
+        versions: The versions in the worker process; see :func:`versions`.
+        bits: The fingerprint of its first updates; see :func:`.first_bits`.
+    """
+
+    versions: dict[str, str]
+    bits: str
+
+
+def begin(job: Job, setup: Shared) -> Beginning:
+    """Make the trainers of a run in this process before its first task arrives.
+
+    Args:
+        job: The settings that all tasks of the run share.
+        setup: The packed setup of the run, or a function that reads it.
+
+    Returns:
+        The versions and the first bits, which must be those of the process that sends the tasks.
+    """
+    with _ONE_AT_A_TIME:
+        return Beginning(versions(), _worker_of(job, setup).first_bits())
+
+
 def train(job: Job, setup: Shared, batch: TaskBatch) -> Reply:
     """Train tasks in this process.
 
@@ -130,10 +158,7 @@ def train(job: Job, setup: Shared, batch: TaskBatch) -> Reply:
         batch: The tasks to train.
     """
     with _ONE_AT_A_TIME:
-        if job.key not in _WORKERS:
-            _WORKERS.clear()
-            _WORKERS[job.key] = _Worker(job, setup)
-        return _WORKERS[job.key].train(batch)
+        return _worker_of(job, setup).train(batch)
 
 
 def stop(key: str) -> None:
@@ -145,6 +170,14 @@ def stop(key: str) -> None:
     with _ONE_AT_A_TIME:
         if key in _WORKERS:
             _WORKERS.pop(key).lanes.stop()
+
+
+def _worker_of(job: Job, setup: Shared) -> _Worker:
+    """Return the worker of a run in this process, which is made at its first use."""
+    if job.key not in _WORKERS:
+        _WORKERS.clear()
+        _WORKERS[job.key] = _Worker(job, setup)
+    return _WORKERS[job.key]
 
 
 class _Worker:
@@ -167,6 +200,10 @@ class _Worker:
             self.loop, memory_limit(job.memory, self.loop.device) / job.jobs, self._log.append
         )
         self._last_states: dict[str, tuple[int, State]] = {}
+
+    def first_bits(self) -> str:
+        with torch_settings(*self._thread_settings):
+            return first_bits(self.loop)
 
     def train(self, batch: TaskBatch) -> Reply:
         self._log.clear()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ..analysis.pairing import FEWEST_REPEATS
+from ..analysis.statistics import estimated, on_shared_clock
 from ..analysis.summary import WRONG, short_summary
 from ..core.formatting import number, probability
 from .table_text import Cells, lowest_to_highest, seconds_cell, whole_cell
@@ -106,6 +107,25 @@ def _rates(row: pd.Series) -> str:
     if "lr_min" in row:
         return lowest_to_highest(float(row["lr_min"]), float(row["lr_max"]))
     return f"{row['lr']:.4g}"
+
+
+def clock_words(records: pd.DataFrame, jobs: int) -> list[str]:
+    """Explain seconds that are estimates, or that were measured while other trials ran.
+
+    Args:
+        records: The records, which hold the clock of seconds.
+        jobs: The number of trials at once.
+
+    Returns:
+        Sentences without a full stop; none for trials that ran alone in the loop.
+    """
+    words, clean = list[str](), "; give --jobs 1 to compare times"
+    if estimated(records):
+        measured = f"measured while other trials ran{clean}" if jobs > 1 else "measured alone"
+        words.append(f"train time of trials in lanes is estimated: updates × median update time, {measured}")
+    if on_shared_clock(records):
+        words.append(f"train time was measured while other trials ran{clean}")
+    return words
 
 
 def interval_words(summary: pd.DataFrame) -> str:

@@ -6,8 +6,10 @@ import functools
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import threading
+import types
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -32,7 +34,8 @@ def processes(demand: Demand, address: str) -> Processes:
         raise ComparisonError(
             f"executor processes takes no address, got '{address}'; say how many with --jobs"
         )
-    return Processes(demand.jobs or max(1, (os.cpu_count() or 1) // demand.threads), _devices(demand.device))
+    jobs = demand.jobs or max(1, (os.cpu_count() or 1) // demand.threads)
+    return Processes(jobs, _devices(demand.device), imports_main=demand.imports_main)
 
 
 def _devices(device: str) -> list[str]:
@@ -52,11 +55,14 @@ class Processes(Executor):
     Args:
         jobs: The number of processes.
         devices: CUDA devices, which are assigned to the processes in turn; each process uses only its own.
+        imports_main: Whether a new process imports the user's script.
     """
 
-    def __init__(self, jobs: int, devices: Sequence[str] = ()) -> None:
+    def __init__(self, jobs: int, devices: Sequence[str] = (), *, imports_main: bool = True) -> None:
         self.jobs = jobs
-        self._slots = [_Slot(devices[number % len(devices)] if devices else None) for number in range(jobs)]
+        self._slots = [
+            _Slot(devices[number % len(devices)] if devices else None, imports_main) for number in range(jobs)
+        ]
         self._files = tempfile.TemporaryDirectory(prefix="optcompare-")
 
     def share(self, value: bytes) -> Callable[[], bytes]:
@@ -79,10 +85,10 @@ class Processes(Executor):
 class _Slot:
     """Hold one process, which is started for its first task."""
 
-    def __init__(self, device: str | None) -> None:
-        self.waiting, self._device = 0, device
+    def __init__(self, device: str | None, imports_main: bool) -> None:
+        self.waiting, self._device, self._imports_main = 0, device, imports_main
         self._pool: ProcessPoolExecutor | None = None
-        self._context = _Context()
+        self._context = _Context(imports_main)
 
     def submit(self, task: Callable[[], Any]) -> Future[Any]:
         if self._context.unguarded:
@@ -91,13 +97,18 @@ class _Slot:
                 "what the script does under if __name__ == '__main__':"
             )
         if self._pool is None:
-            self._context = _Context()
+            self._context = _Context(self._imports_main)
             self._pool = ProcessPoolExecutor(1, self._context, initializer=_begin, initargs=(self._device,))
         outer: Future[Any] = Future()
         outer.set_running_or_notify_cancel()
         self.waiting += 1
         with _blocked_interrupts():
-            self._pool.submit(task).add_done_callback(functools.partial(self._done, outer))
+            try:
+                inner = self._pool.submit(task)
+            except BrokenProcessPool as error:  # the process ended while it had no task
+                inner = Future()
+                inner.set_exception(error)
+            inner.add_done_callback(functools.partial(self._done, outer))
         return outer
 
     def shutdown(self, wait: bool) -> None:
@@ -119,14 +130,15 @@ class _Slot:
 
 
 class _Context(SpawnContext):
-    """Spawn processes, and keep a list of them."""
+    """Spawn processes, which import the user's script or not, and keep a list of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, imports_main: bool) -> None:
         super().__init__()
+        self._kind = SpawnProcess if imports_main else _WithoutScript
         self._processes: list[SpawnProcess] = []
 
     def Process(self, *args: Any, **kwargs: Any) -> SpawnProcess:  # type: ignore[override]
-        self._processes.append(SpawnProcess(*args, **kwargs))
+        self._processes.append(self._kind(*args, **kwargs))
         return self._processes[-1]
 
     def end(self) -> None:
@@ -151,6 +163,18 @@ class _Context(SpawnContext):
         return f"killed by {name}" + (
             ", as when memory runs out: give fewer --jobs, or a smaller --chunk" if name == "SIGKILL" else ""
         )
+
+
+class _WithoutScript(SpawnProcess):
+    """Start without the user's script: a new process imports the file of ``__main__``, if it has one."""
+
+    def start(self) -> None:
+        script = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            super().start()
+        finally:
+            sys.modules["__main__"] = script
 
 
 @contextmanager

@@ -95,6 +95,19 @@ def test_sheet_shows_each_figure_below_its_name(capsys, tmp_path):
     assert capsys.readouterr().out == f"{out}: 3 figures\n"
 
 
+def test_jobs_compares_auto_with_one_process(capsys, monkeypatch):
+    jobs, commands = benchmark("jobs"), []
+
+    def ran(command, **settings):
+        commands.append(command[command.index("--jobs") + 1])
+
+    monkeypatch.setattr(jobs.subprocess, "run", ran)
+    monkeypatch.setattr(jobs, "CASES", {"short": ("--workload line", 1e9)})
+    jobs.main(2)
+    assert commands == ["1", "auto", "1", "auto", "1"]
+    assert "goal 1e+09 met" in capsys.readouterr().out
+
+
 def test_sheet_has_every_figure():
     sheet = benchmark("sheet")
     there = {kind for part in sheet.shown() for kind, _ in part.figures}

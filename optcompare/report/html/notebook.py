@@ -6,9 +6,10 @@ import base64
 import io
 from typing import TYPE_CHECKING
 
-from ..table import better_side, goal_cells, interval_words, pair_cells, summary_cells
+from ..table import better_side, goal_cells, pair_cells, summary_cells
 from ..table_text import certificate_lines
-from .markup import question, sentence, table, text
+from .markup import question, table, text
+from .summary_words import summary_words
 
 if TYPE_CHECKING:
     from ..result import Result
@@ -86,7 +87,7 @@ def _picture(result: Result) -> str:
 
 def _tables(result: Result) -> list[str]:
     summary = result.summary(wide=True)
-    tables = [table(*summary_cells(summary), sentence(interval_words(summary)))]
+    tables = [table(*summary_cells(summary), summary_words(result, summary))]
     if result.goal is not None:
         tables.append(
             table(*goal_cells(summary, str(result.goal)), f"Medians of what {result.goal} took; ∞: a miss.")

@@ -27,10 +27,11 @@ from ..plots import style
 from ..plots.comparison import what_is_drawn, what_was_shared
 from ..plots.curves import with_status
 from ..plots.looks import lightness
-from ..table import better_side, goal_cells, interval_words, pair_cells, spread_cells, summary_cells
+from ..table import better_side, goal_cells, pair_cells, spread_cells, summary_cells
 from ..tuning_table import tuning_cells, tuning_words
 from .markup import question, sentence, short, table, text
 from .series import VALUES, embedded
+from .summary_words import summary_words
 
 if TYPE_CHECKING:
     from ..result import Result
@@ -157,7 +158,7 @@ def _chart(result: Result, place: int, values: int, colours: Sequence[str]) -> I
 def _tables(result: Result) -> Iterator[str]:
     summary, several = result.summary(wide=True), len(result.comparison.seeds) * result.comparison.repeats > 1
     yield "<h2>Summary</h2>"
-    yield table(*summary_cells(summary), sentence(interval_words(summary)))
+    yield table(*summary_cells(summary), summary_words(result, summary))
     if result.goal is not None:
         yield table(*goal_cells(summary, str(result.goal)), f"Medians of what {result.goal} took; ∞: a miss.")
     what = style.what_counts(result.reported[1])

@@ -76,7 +76,8 @@ class TestAuto:
     def test_a_short_run_stays_in_the_loop(self, registry):
         said = []
         result = execute(
-            asked(registry, budget=Budget("epochs", 10)), options=RunOptions(report_trainer=said.append)
+            asked(registry, budget=Budget("epochs", 10)),
+            options=RunOptions(report_trainer=said.append, jobs=1),
         )
         assert trainers(result) == {"loop"}
         assert said == [
