@@ -23,7 +23,7 @@ from .timeline import Timeline
 if TYPE_CHECKING:
     from ..planning.prepare import Prepared
 
-_WINDOW, _WINDOW_SHARE = 0.03, 0.02
+_WINDOW, _WINDOW_SHARE = 0.1, 0.02
 """The most seconds for which the machine's speed is measured, and their most as a share of all trials."""
 
 
