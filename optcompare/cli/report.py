@@ -185,15 +185,15 @@ def report(ctx: click.Context, /, **_: Any) -> None:
     from ..report.loading import load_with_paths
     from ..report.naming import named
     from ..report.output_files import names_of_runs, refuse_run_directory
-    from ..report.panels import make_panels
+    from ..report.panels import make_panels, panel_entries
     from .terminal import summary_as
 
     request = ReportRequest.of(ctx)
     remember_plugins(request.plugins)
     registry = Registry.load(request.plugins, kind="panels")
     warn(registry.warnings)
-    panels = make_panels(registry)
-    _check_figure(request.figure, (*FIGURES, *panels))
+    _check_figure(request.figure, (*FIGURES, *panel_entries(registry)))
+    panels = {} if request.table else make_panels(registry)
     if not request.table:
         refuse_run_directory(request.out)
     loaded = load_with_paths(request.directories)

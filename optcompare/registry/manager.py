@@ -179,13 +179,13 @@ class Registry:
         return sorted(found, key=lambda info: info.name)
 
     def entries(
-        self, kind: str, builtin: Mapping[str, Callable[..., Any]] = MappingProxyType({})
+        self, kind: str, builtin: Mapping[str, Callable[..., Any] | str] = MappingProxyType({})
     ) -> dict[str, Entry]:
         """Return everything of a kind that is registered.
 
         Args:
             kind: One of :data:`KINDS`.
-            builtin: What optcompare itself has of this kind, without a plugin.
+            builtin: What optcompare itself has of this kind, without a plugin; factories or their paths.
 
         Returns:
             The entries by name, sorted.

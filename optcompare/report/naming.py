@@ -39,6 +39,8 @@ def named(results: Sequence[Result], labels: Mapping[str, str], colours: Mapping
     ]
     _refuse_unknown("--label", labels, known)
     _refuse_unknown("--color", colours, list(dict.fromkeys([*known, *labels.values(), *studied])))
+    if not labels and not colours:
+        return list(results)
     shown = {old: printable(new) for old, new in labels.items()}
     return [_named(result, shown, colours) for result in results]
 

@@ -12,15 +12,24 @@ if TYPE_CHECKING:
     from .plots.panel import Panel
 
 
+_MODULE = f"{__package__}.plots.builtin_panels"
+BUILTIN = {
+    "batch_size": f"{_MODULE}.BatchSize",
+    "noise_scale": f"{_MODULE}.NoiseScalePanel",
+    "grad_cosine": f"{_MODULE}.GradCosine",
+    "sharpness": f"{_MODULE}.Sharpness",
+    "plane": f"{_MODULE}.Plane",
+}
+"""The paths of the panels that need no plugin, by name; they are imported when one is used."""
+
+
 def panel_entries(registry: Registry) -> dict[str, Entry]:
     """Return every registered panel by name.
 
     Args:
         registry: The registry of plugins.
     """
-    from .plots.builtin_panels import PANELS
-
-    return registry.entries("panels", PANELS)
+    return registry.entries("panels", BUILTIN)
 
 
 def make_panels(registry: Registry) -> dict[str, Panel]:

@@ -19,7 +19,7 @@ from optcompare.analysis.pca import joint_plane
 from optcompare.analysis.stability import stability_edges
 from optcompare.registry.manager import Registry
 from optcompare.report.figures import figure
-from optcompare.report.panels import make_panels
+from optcompare.report.panels import BUILTIN, make_panels, panel_entries
 from optcompare.report.plots import style
 from optcompare.report.plots.builtin_panels import PANELS, with_mean_batch_size
 from optcompare.report.plots.panel_figure import panel_figure
@@ -507,3 +507,9 @@ class TestSketch:
         assert kept[0] == 0
         assert kept[-1] == 4999
         assert kept == sorted(kept)
+
+
+def test_the_paths_of_panels_are_those_of_the_panels():
+    entries = panel_entries(Registry())
+    assert {name: entry.factory for name, entry in entries.items()} == PANELS
+    assert list(BUILTIN) == list(PANELS)
