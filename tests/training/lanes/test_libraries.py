@@ -279,6 +279,8 @@ class TestTrusted:
         assert len(said) == 1
 
     def test_where_nothing_can_be_written_lanes_are_traced(self, log, cache, monkeypatch, tmp_path):
+        import torch._inductor.codecache  # noqa: F401 (its import creates the temporary directory)
+
         monkeypatch.setattr("optcompare.training.lanes.program_cache.worth_tracing", lambda updates: True)
         monkeypatch.setattr(
             "optcompare.training.lanes.program_cache.worth_compiling", lambda *arguments: True
