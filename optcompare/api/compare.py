@@ -20,7 +20,7 @@ from ..interfaces.workload import Workload
 from ..planning.factories import DiagnosticLike, StrategyLike
 from ..planning.optimizer_factory import OptimizerLike
 from ..planning.prepare import prepare
-from ..planning.question import Question
+from ..planning.question import Question, measured_as
 from ..registry.manager import Registry
 from ..report.result import Result
 from ..storage.previous_run import PreviousRun
@@ -182,10 +182,6 @@ def compare(
     if force and resume is None:
         raise ComparisonError("force resumes a run although something changed; give resume too")
     previous = None if resume is None else PreviousRun.read(Path(resume))
-    if previous is not None and recalibrate is None:
-        recalibrate = previous.comparison.recalibrate
-    if previous is not None and measure_rows is None:
-        measure_rows = previous.comparison.measure_rows or "all"
     question = Question(
         workload=workload,
         strategies=strategies,
@@ -223,6 +219,8 @@ def compare(
         order=order,
         plugins=texts("plugins", plugins),
     )
+    if previous is not None:
+        question = measured_as(question, previous.comparison)
     options = RunOptions(track=texts("track", track), memory=memory, jobs=jobs, executor=executor)
     prepared = prepare(Registry.load(question.plugins), question)
     directory = None if out is None else Path(out)

@@ -6,6 +6,7 @@ imports nothing heavy, so that the command line starts fast.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -119,6 +120,21 @@ def seed_list(seeds: int | Sequence[int], first: int = Question.first_seed) -> t
     if not isinstance(first, int):
         raise ComparisonError(f"first_seed must be a whole number, got {first!r}")
     return tuple(range(first, first + seeds))
+
+
+def measured_as(question: Question, comparison: Comparison) -> Question:
+    """Return a question that measures as a saved comparison does, where it leaves the choice open.
+
+    Args:
+        question: The question.
+        comparison: The comparison of a previous run.
+    """
+    recalibrate, rows = question.recalibrate, question.measure_rows
+    return dataclasses.replace(
+        question,
+        recalibrate=comparison.recalibrate if recalibrate is None else recalibrate,
+        measure_rows=comparison.measure_rows or "all" if rows is None else rows,
+    )
 
 
 def further_arms(comparison: Comparison, strategies: str, optimizers: str | None) -> Question:

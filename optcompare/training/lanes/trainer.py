@@ -102,7 +102,7 @@ class LanesTrainer:
             try:
                 if self._live is not None and state is self._live[0]:
                     run = self._live[1]
-                    run.records = []
+                    run.measurement.records = []
                 else:
                     run = self._run(trials, state)
             except (*USER_CODE_ERRORS, KeyboardInterrupt) as error:
@@ -132,7 +132,7 @@ class LanesTrainer:
                         lane.strayed = f"lanes failed: {explain(error)}"
             state = {**run.state(), "again": again}
             self._live = state, run
-            return run.records, state
+            return run.measurement.records, state
 
     def wait(self) -> None:
         """Wait for programs that are being compiled."""
