@@ -39,6 +39,7 @@ class Column:
         optional: Whether a table may lack it.
         choices: The texts that it may contain; empty: any.
         positive: Whether its numbers are finite and above 0.
+        finite: Whether its numbers are finite and not negative.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Column:
     optional: bool = False
     choices: tuple[str, ...] = ()
     positive: bool = False
+    finite: bool = False
 
     @property
     def dtype(self) -> str:
@@ -115,10 +117,18 @@ RECORDS_SCHEMA = TableSchema(
         _REPEAT,
         Column("mark", WHOLE, "The last evaluation point at or before the measurement.", "samples"),
         Column("update", WHOLE, "Updates made before the measurement.", "updates"),
-        Column("epoch", NUMBER, "`samples` divided by the number of training samples.", "epochs"),
+        Column(
+            "epoch", NUMBER, "`samples` divided by the number of training samples.", "epochs", finite=True
+        ),
         Column("samples", WHOLE, "Training samples whose gradients were evaluated.", "samples"),
         Column("batch_size", WHOLE, "Samples of the last update; 0 before the first.", "samples"),
-        Column("seconds", NUMBER, "Time spent on training alone, without measurements.", "seconds"),
+        Column(
+            "seconds",
+            NUMBER,
+            "Time spent on training alone, without measurements.",
+            "seconds",
+            finite=True,
+        ),
         Column(
             "clock",
             TEXT,
@@ -170,8 +180,8 @@ TRIALS_SCHEMA = TableSchema(
         Column("trainer", TEXT, "`loop`, `lanes`, or `lanes+loop` where it changed from one to the other."),
         Column("updates", WHOLE, "Updates made.", "updates"),
         Column("samples", WHOLE, "Training samples whose gradients were evaluated.", "samples"),
-        Column("train_seconds", NUMBER, "Time spent on training.", "seconds"),
-        Column("measure_seconds", NUMBER, "Time spent on measurements.", "seconds"),
+        Column("train_seconds", NUMBER, "Time spent on training.", "seconds", finite=True),
+        Column("measure_seconds", NUMBER, "Time spent on measurements.", "seconds", finite=True),
         Column(
             "budget",
             NUMBER,

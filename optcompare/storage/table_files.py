@@ -116,4 +116,8 @@ def _wrong(name: str, values: pd.Series, schema: TableSchema) -> str:
         numbers = values.to_numpy(float)
         if not (np.isfinite(numbers) & (numbers > 0)).all():
             return "holds numbers that are not positive and finite"
+    if column.finite and len(values):
+        numbers = values.to_numpy(float)
+        if not (np.isfinite(numbers) & (numbers >= 0)).all():
+            return "holds numbers that are negative or not finite"
     return ""

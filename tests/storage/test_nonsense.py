@@ -149,6 +149,12 @@ TABLES: dict[str, Callable[[Path], None]] = {
     "trials.parquet is damaged: its column lr holds numbers that are not positive": changed(
         "trials.parquet", lr=np.inf
     ),
+    "trials.parquet is damaged: its column train_seconds holds numbers that are negative or not finite": (
+        changed("trials.parquet", train_seconds=np.inf)
+    ),
+    "records.parquet is damaged: its column seconds holds numbers that are negative or not": one_value(
+        "records.parquet", "seconds", -1.0
+    ),
     "trials.parquet is damaged: its column status holds 'won'": one_value("trials.parquet", "status", "won"),
     "records.parquet is damaged: it has rows of the arm 'other'": one_value(
         "records.parquet", "arm", "other"
