@@ -252,7 +252,7 @@ def test_a_look_that_is_none_is_named(run):
     with (run / "looks.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"trials": 1, "seeds": 1, "counted": true, "shown": [], "claims": []}\n')
     with pytest.raises(
-        RunDirectoryError, match=r"looks\.jsonl is damaged: ValueError: trials must be a text, got 1"
+        RunDirectoryError, match=r"looks\.jsonl is damaged: trials must be a text, got 1"
     ):
         load(run)
 
