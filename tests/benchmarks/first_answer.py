@@ -7,15 +7,9 @@ against real seconds; and all cores against one. It lasts about a quarter of an 
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import command
-import estimates
-import jobs
-import measuring
 
 
 def main(pairs: int = 3) -> None:
@@ -24,14 +18,14 @@ def main(pairs: int = 3) -> None:
     Args:
         pairs: The number of interleaved pairs of runs, of which medians are printed.
     """
-    for title, figures in {
-        "The default command, against a script by hand": lambda: command.main(pairs),
-        "Measuring, against training": measuring.main,
-        "Estimates, against real seconds": lambda: estimates.main(1, ["line", "digits"]),
-        "All cores, against one": lambda: jobs.main(1),
-    }.items():
+    for title, script, arguments in (
+        ("The default command, against a script by hand", "command.py", [str(pairs)]),
+        ("Measuring, against training", "measuring.py", []),
+        ("Estimates, against real seconds", "estimates.py", ["1", "line", "digits"]),
+        ("All cores, against one", "jobs.py", ["1"]),
+    ):
         print(f"\n{title}", flush=True)
-        figures()
+        subprocess.run([sys.executable, str(Path(__file__).with_name(script)), *arguments], check=True)
 
 
 if __name__ == "__main__":

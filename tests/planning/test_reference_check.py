@@ -129,13 +129,13 @@ def generators_that_are_not_put_back(monkeypatch):
 
 
 def a_mean_of_the_means_of_chunks(monkeypatch):
-    whole = evaluation.averages
+    whole = evaluation.averages_over
 
-    def of_means(workload, model, source, chunk):
+    def of_means(workload, *rest):
         alike = dataclasses.replace(workload, weight=lambda batch: 1.0)
-        return whole(alike, model, source, chunk)
+        return whole(alike, *rest)
 
-    monkeypatch.setattr(evaluation, "averages", of_means)
+    monkeypatch.setattr(evaluation, "averages_over", of_means)
     return {"eval_chunk": 5}, {}
 
 

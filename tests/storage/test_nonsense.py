@@ -251,9 +251,7 @@ def test_a_pipe_in_place_of_comparison_json_or_looks_blocks_nothing(run):
 def test_a_look_that_is_none_is_named(run):
     with (run / "looks.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"trials": 1, "seeds": 1, "counted": true, "shown": [], "claims": []}\n')
-    with pytest.raises(
-        RunDirectoryError, match=r"looks\.jsonl is damaged: trials must be a text, got 1"
-    ):
+    with pytest.raises(RunDirectoryError, match=r"looks\.jsonl is damaged: trials must be a text, got 1"):
         load(run)
 
 
