@@ -849,7 +849,8 @@ def test_the_list_of_commands_says_what_each_does_in_full(capsys):
     assert "..." not in shown.partition("Commands:")[2], "a help text is cut off"
 
 
-def test_one_arm_is_counted_in_the_singular(capsys):
+@pytest.mark.parametrize(("seeds", "counted"), [("10", "10 trials"), ("1", "1 trial")])
+def test_one_arm_and_one_trial_are_counted_in_the_singular(capsys, seeds, counted):
     with pytest.raises(SystemExit, match="0"):
-        main(["run", "--strategies", "full", "--dry-run"])
-    assert "10 trials of 1 arm would take " in capsys.readouterr().out
+        main(["run", "--strategies", "full", "--seeds", seeds, "--dry-run"])
+    assert f"\n{counted} of 1 arm would take " in capsys.readouterr().out
