@@ -12,6 +12,7 @@ import torch
 
 from ..core.columns import GOAL_COLUMNS
 from ..core.comparison import Budget, Trial
+from ..core.goal import ROWS_COLUMNS
 from ..core.rng import preserved_rng
 from ..errors import USER_CODE_ERRORS
 from ..training.device import torch_settings
@@ -155,6 +156,8 @@ def _unlike_records(now: Sequence[TableRow], then: Sequence[TableRow], extended:
             return [f"the record at update {record['update']} is missing"]
         before = known[record["update"]]
         for name, value in record.items():
+            if name in ROWS_COLUMNS and name not in before:
+                continue  # earlier versions did not write them
             if name not in _OF_CLOCKS and not _same(before.get(name), value):
                 return [
                     f"at update {record['update']}, {name} is {before.get(name)!r} in the records, and "
