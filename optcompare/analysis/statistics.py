@@ -58,9 +58,10 @@ def sample_sentence(records: pd.DataFrame) -> str:
     """Describe the sample of rows that records between the first and the last are over; empty if all are.
 
     Args:
-        records: The records of one workload, with the columns of :data:`.ROWS_COLUMNS` if it has them.
+        records: The records of one workload, with the columns of :data:`.ROWS_COLUMNS` if it has them; NaN
+            in those of earlier versions that were merged with others.
     """
-    known = [name for name in ROWS_COLUMNS if name in records and len(records)]
+    known = [name for name in ROWS_COLUMNS if name in records and records[name].notna().any()]
     sampled = {name.removesuffix(ROWS): int(records[name].min()) for name in known}
     sizes = {name.removesuffix(ROWS): int(records[name].max()) for name in known}
     if sampled == sizes:

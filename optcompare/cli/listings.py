@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..core.parameters import parameters
+from ..errors import PluginError
 from ..interfaces.optimizer import hyperparameters
 
 if TYPE_CHECKING:
@@ -36,7 +37,11 @@ def print_entries(kind: str, entries: Mapping[str, Entry], *, title: bool) -> No
     if title:
         out.print(Text(kind, style="bold underline"))
     for entry in entries.values():
-        known = _parameters(kind, entry.factory)
+        try:
+            known = _parameters(kind, entry.factory)
+        except PluginError as error:  # Its path leads nowhere; the others are listed nevertheless.
+            out.print(Text.assemble((entry.name, "bold"), f"  {error}"), soft_wrap=not out.is_terminal)
+            continue
         doc = " ".join((inspect.getdoc(entry.factory) or "").partition("\n\n")[0].split())
         doc = doc.replace("``", "")  # marks of web pages, not of a terminal
         out.print(Text.assemble((entry.name, "bold"), f"  {doc}"), soft_wrap=not out.is_terminal)

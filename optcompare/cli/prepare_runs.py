@@ -51,7 +51,6 @@ def prepare_runs(request: RunRequest) -> list[PreparedRun]:
     Raises:
         OptcompareError: One cannot be run.
     """
-
     collect_as_usual()
     if request.resume is not None:
         return [_resumed(request, request.resume)]

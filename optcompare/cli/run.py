@@ -224,7 +224,7 @@ def run(ctx: click.Context, /, **_: Any) -> None:
         for one in runs:
             check_known_metric(options.metric, one.prepared)
     if output.dry_run:
-        show_plans([one.prepared for one in runs], reporter, output.as_json, options)
+        show_plans([(one.prepared, one.previous) for one in runs], reporter, output.as_json, options)
         return
     results = []
     for one in runs:

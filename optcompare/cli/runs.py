@@ -15,32 +15,39 @@ if TYPE_CHECKING:
     from ..execution.run_options import RunOptions
     from ..planning.prepare import Prepared
     from ..report.result import Result
+    from ..storage.previous_run import PreviousRun
     from .prepare_runs import PreparedRun
     from .terminal import Reporter
 
 
-def show_plans(prepared: Sequence[Prepared], reporter: Reporter, as_json: bool, options: RunOptions) -> None:
+def show_plans(
+    prepared: Sequence[tuple[Prepared, PreviousRun | None]],
+    reporter: Reporter,
+    as_json: bool,
+    options: RunOptions,
+) -> None:
     """Print what would be trained, and an estimate of how long it takes.
 
     Args:
-        prepared: Comparisons that passed their dry run.
+        prepared: Comparisons that passed their dry run, each with the previous run that it continues.
         reporter: Prints them as text.
         as_json: Print them as JSON, too.
         options: The run options.
     """
+    from ..execution.continuation import rounds_left
     from ..execution.expected_time import expected_of
     from ..execution.job_facts import planned_jobs
 
     plans = []
-    for one in prepared:
+    for one, previous in prepared:
         comparison = one.setup.comparison
         reporter.question(comparison, one.notes)
-        jobs, choice = planned_jobs(one, options)
-        expected = expected_of(one, options.memory, jobs, shared=bool(choice)).after(
+        jobs, choice = planned_jobs(one, options, previous)
+        expected = expected_of(one, options.memory, jobs, bool(choice), previous).after(
             _seconds_so_far() / len(prepared)
         )
-        tuning, closer, report = comparison.tuning_trials(), comparison.closer_trials(), comparison.trials()
-        reporter.plan(one.estimates, [*tuning, *closer, *report], expected, choice)
+        left = [trial for trials in rounds_left(one.setup, previous) for trial in trials]
+        reporter.plan(one.estimates, left, expected, choice)
         trials = [{"arm": e.arm.label, "updates": e.updates, "seconds": e.seconds} for e in one.estimates]
         seconds = {"seconds_low": 0.0 if expected.ends_early else expected.seconds}
         seconds["seconds_high"] = expected.seconds

@@ -95,7 +95,7 @@ def scaling(ctx: click.Context, /, **_: Any) -> None:
     reporter = Reporter(output.quiet or output.as_json, tracker_prints(request))
     study = prepare_study_run(request)
     if output.dry_run:
-        show_plans([study.prepared], reporter, output.as_json, options)
+        show_plans([(study.prepared, study.previous)], reporter, output.as_json, options)
         return
     result = run_one(study, reporter, options)
     if result.status == "interrupted":

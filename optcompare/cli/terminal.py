@@ -106,9 +106,11 @@ class Reporter(Printer):
         of_tuning = f", {tuning} of them to tune" if tuning else ""
         many = "all" if expected.in_lanes == len(trials) else f"{expected.in_lanes:,}"
         lanes = f", {many} of them in lanes (side by side)," if expected.in_lanes else ""
-        self.line(
-            f"{len(trials):,} trials of {len(estimates)} {arms}{of_tuning}{lanes} would take {expected}."
-        )
+        if not trials:
+            self.line("All trials are trained already: nothing is left. Dry run: nothing was trained.")
+            return
+        number = "1 trial" if len(trials) == 1 else f"{len(trials):,} trials"
+        self.line(f"{number} of {len(estimates)} {arms}{of_tuning}{lanes} would take {expected}.")
         if jobs:
             self.line(f"{jobs[0].upper()}{jobs[1:]}.")
         self.line("Dry run: nothing was trained.")

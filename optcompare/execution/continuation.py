@@ -90,6 +90,21 @@ def continue_from(previous: PreviousRun, trials: Sequence[Trial], setup: Setup) 
     return found
 
 
+def rounds_left(setup: Setup, previous: PreviousRun | None) -> list[list[Trial]]:
+    """Return the trials to train, by rounds that follow each other: tuning, its second round, the report.
+
+    Args:
+        setup: The setup of this run.
+        previous: The previous run that continues, whose finished trials are left out; None: the run is new.
+    """
+    comparison = setup.comparison
+    rounds = [comparison.tuning_trials(), comparison.closer_trials(), comparison.trials()]
+    if previous is None:
+        return rounds
+    found = [continue_from(previous, trials, setup) for trials in rounds]
+    return [[*each.prolonged, *each.fresh] for each in found]
+
+
 def tasks_under_way(previous: PreviousRun, fresh: Sequence[Trial], setup: Setup) -> Iterator[UnderWay]:
     """Yield the tasks of the last checkpoint, with those of their trials that still need training.
 

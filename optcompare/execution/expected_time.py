@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from ..core.comparison import Trial
 from ..core.formatting import duration
 from ..planning.estimates import Estimate
+from ..storage.previous_run import PreviousRun
 from ..training.device import torch_settings
 from ..training.lanes.memory import memory_limit
 from ..training.lanes.trainer import LanesTrainer
 from ..training.machine_speed import operation_seconds
+from .continuation import rounds_left
 from .fixed_times import finishing_seconds
 from .scheduler import Tasks, shares
 from .task_times import TaskTimes
@@ -185,25 +187,31 @@ def expected_time(
     return Forecast(tasks, estimates, planned).run(jobs, shared)
 
 
-def forecast_of(prepared: Prepared, memory: str | None = None) -> Forecast:
+def forecast_of(
+    prepared: Prepared, memory: str | None = None, previous: PreviousRun | None = None
+) -> Forecast:
     """Return the forecast of a comparison after its dry run.
 
     Args:
         prepared: The prepared comparison.
         memory: The memory limit of lanes, as in the run options.
+        previous: The previous run that would continue; None: the run would be new.
 
     Returns:
         The forecast; it is used within :func:`.torch_settings` of the comparison.
     """
     comparison, loop = prepared.setup.comparison, prepared.trainer
     lanes = LanesTrainer(loop, memory_limit(memory, loop.device))
-    tuning, closer, report = comparison.tuning_trials(), comparison.closer_trials(), comparison.trials()
-    tasks = Tasks(lanes, prepared.estimates, [tuning, report])
-    return Forecast(tasks, prepared.estimates, [tuning, closer, report])
+    tasks = Tasks(lanes, prepared.estimates, [comparison.tuning_trials(), comparison.trials()])
+    return Forecast(tasks, prepared.estimates, rounds_left(prepared.setup, previous))
 
 
 def expected_of(
-    prepared: Prepared, memory: str | None = None, jobs: int = 1, shared: bool = False
+    prepared: Prepared,
+    memory: str | None = None,
+    jobs: int = 1,
+    shared: bool = False,
+    previous: PreviousRun | None = None,
 ) -> Expected:
     """Estimate the time of a comparison after its dry run.
 
@@ -212,13 +220,14 @@ def expected_of(
         memory: The memory limit of lanes, as in the run options.
         jobs: The number of trials at once.
         shared: See :meth:`Forecast.run`.
+        previous: The previous run that would continue; None: the run would be new.
 
     Returns:
         The expected time.
     """
     comparison = prepared.setup.comparison
     with torch_settings(comparison.threads, comparison.deterministic):
-        return forecast_of(prepared, memory).run(jobs, shared)
+        return forecast_of(prepared, memory, previous).run(jobs, shared)
 
 
 def _of_trials(timeline: Timeline) -> dict[tuple[str, str], TrialTime]:

@@ -22,7 +22,7 @@ from ..training.lanes.memory import free_memory, memory_limit
 from ..training.lanes.trainer import LanesTrainer
 from . import choose_jobs as choosing
 from .choose_jobs import JobChoice, JobFacts, choose_jobs
-from .continuation import continue_from
+from .continuation import rounds_left
 from .expected_time import Forecast
 from .run_options import RunOptions
 from .scheduler import Tasks
@@ -54,7 +54,7 @@ def automatic_jobs(
         The number of jobs, and the reason if it is 1.
     """
     obstacle = _of_process() or _of_run(prepared)
-    rounds = _rounds(prepared, previous)
+    rounds = rounds_left(prepared.setup, previous)
     seconds = {estimate.arm.label: estimate.seconds for estimate in prepared.estimates}
     tasks = [[seconds[trial.arm.label] for trial in trials] for trials in rounds]
     shares = _MANY
@@ -76,12 +76,15 @@ def automatic_jobs(
     )
 
 
-def planned_jobs(prepared: Prepared, options: RunOptions) -> tuple[int, str]:
+def planned_jobs(
+    prepared: Prepared, options: RunOptions, previous: PreviousRun | None = None
+) -> tuple[int, str]:
     """Return the number of jobs of a run that would start now.
 
     Args:
         prepared: The prepared comparison.
         options: The run options.
+        previous: The previous run that would continue; None: the run would be new.
 
     Returns:
         The number, and its choice in words; empty words where the user or the executor decides.
@@ -90,18 +93,8 @@ def planned_jobs(prepared: Prepared, options: RunOptions) -> tuple[int, str]:
         return options.fixed_jobs or 1, ""
     comparison = prepared.setup.comparison
     with torch_settings(comparison.threads, comparison.deterministic):
-        choice = automatic_jobs(prepared, memory=options.memory)
+        choice = automatic_jobs(prepared, previous=previous, memory=options.memory)
     return choice.jobs, str(choice)
-
-
-def _rounds(prepared: Prepared, previous: PreviousRun | None) -> list[list[Trial]]:
-    """Return the trials to train, by rounds that follow each other."""
-    comparison = prepared.setup.comparison
-    rounds = [comparison.tuning_trials(), comparison.closer_trials(), comparison.trials()]
-    if previous is None:
-        return rounds
-    found = [continue_from(previous, trials, prepared.setup) for trials in rounds]
-    return [[*each.prolonged, *each.fresh] for each in found]
 
 
 def _of_tasks(

@@ -128,7 +128,7 @@ def bounded_rows(sizes: Sequence[int], points: int, most: float, recalibration: 
     Returns:
         The rows, at least :data:`FEWEST_ROWS`; None: all.
     """
-    if points == 0:
+    if points == 0 or max(sizes) < 2 * FEWEST_ROWS:
         return None
     passes = 2 if recalibration else 1
     left = (most / points - recalibration) / passes
@@ -140,6 +140,4 @@ def bounded_rows(sizes: Sequence[int], points: int, most: float, recalibration: 
         if rows <= size:
             break
         left -= size
-    if rows < FEWEST_ROWS:
-        return FEWEST_ROWS if max(sizes) >= 2 * FEWEST_ROWS else None
-    return math.floor(rows) if math.floor(rows) < max(sizes) else None
+    return max(FEWEST_ROWS, math.floor(rows)) if math.floor(rows) < max(sizes) else None

@@ -34,7 +34,6 @@ SAME = (
     "deterministic",
     "eval_chunk",
     "measure",
-    "measure_rows",
     "order",
     "goal",
     "stop_at_goal",
@@ -150,6 +149,12 @@ def _runs(directory: Path) -> list[Path]:
 
 def _difference(one: ResultTables, other: ResultTables) -> str:
     a, b = one.comparison, other.comparison
+    if a.measure_rows != b.measure_rows:
+        rows = [one.measure_rows or "all" for one in (a, b)]
+        return (
+            f"--measure-rows is {rows[0]} in one and {rows[1]} in the other, which follows from the arms "
+            "unless you give it; give both runs the same"
+        )
     for name in SAME:
         if getattr(a, name) != getattr(b, name):
             return f"{name} is {_shown(getattr(a, name))} in one and {_shown(getattr(b, name))} in the other"

@@ -15,6 +15,7 @@ from optcompare.analysis.statistics import (
     final_values,
     mean_interval,
     measured_columns,
+    sample_sentence,
     verdict_column,
 )
 from optcompare.analysis.summary import summarize
@@ -278,3 +279,17 @@ def test_the_final_value_on_a_test_set_is_the_one_that_there_is():
     assert summary.at["a", "final_test_loss_low"] == pytest.approx(4 - T_1)
     assert summary.at["b", "final_test_loss_median"] == INF
     assert "best_test_loss" not in summary
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ([4000, 1024, 4000], "Between first and last value: on a sample of 1,024 of 4,000 training rows."),
+        ([4000, 4000], ""),
+        ([math.nan, 1024, 1024, math.nan], ""),
+        ([math.nan, math.nan], ""),
+        ([], ""),
+    ],
+)
+def test_sample_is_named_where_rows_differ_and_records_of_earlier_versions_have_none(rows, sentence):
+    assert sample_sentence(pd.DataFrame({"train_rows": np.array(rows, float)})) == sentence

@@ -274,6 +274,27 @@ def test_the_summary_shows_a_test_set_beside_validation(files, monkeypatch):
     assert row == "| arm | final valid loss | final test loss | updates | train time |"
 
 
+def test_a_dry_run_of_a_resumed_run_counts_what_is_left(place):
+    invoke("run", *SMALL, "--strategies", "full,mini:4", "--seeds", "2", "--out", "here", "--quiet")
+    more = invoke("run", "--resume", "here", "--seeds", "3", "--dry-run")
+    assert "2 trials of 2 arms would take" in " ".join(more.output.split())
+    same = invoke("run", "--resume", "here", "--dry-run")
+    assert "All trials are trained already: nothing is left." in " ".join(same.output.split())
+
+
+def test_one_factory_that_cannot_be_imported_hides_no_other(place):
+    Path("lost.py").write_text(
+        "import optcompare\n\n\n@optcompare.hookimpl\ndef optcompare_optimizers():\n"
+        '    return {"lost": "not_there.build", "kept": "torch.optim.SGD"}\n',
+        encoding="utf-8",
+    )
+    done = invoke("list", "optimizers", "--plugin", "lost.py")
+    assert done.exit_code == 0
+    listed = " ".join(done.output.split())
+    assert "'lost' is not_there.build, which cannot be imported: ModuleNotFoundError" in listed
+    assert "kept " in listed
+
+
 def test_dry_run_shows_arms_updates_and_trials_and_writes_nothing(place):
     done = invoke("run", *SMALL, "--strategies", "full,mini:4", "--dry-run", "--out", "here")
     assert done.exit_code == 0
@@ -849,7 +870,8 @@ def test_the_list_of_commands_says_what_each_does_in_full(capsys):
     assert "..." not in shown.partition("Commands:")[2], "a help text is cut off"
 
 
-def test_one_arm_is_counted_in_the_singular(capsys):
+@pytest.mark.parametrize(("seeds", "counted"), [("10", "10 trials"), ("1", "1 trial")])
+def test_one_arm_and_one_trial_are_counted_in_the_singular(capsys, seeds, counted):
     with pytest.raises(SystemExit, match="0"):
-        main(["run", "--strategies", "full", "--dry-run"])
-    assert "10 trials of 1 arm would take " in capsys.readouterr().out
+        main(["run", "--strategies", "full", "--seeds", seeds, "--dry-run"])
+    assert f"\n{counted} of 1 arm would take " in capsys.readouterr().out

@@ -47,6 +47,7 @@ def test_at_least_1024_rows_are_measured_if_that_saves_half():
     assert bounded_rows((60_000, 10_000), 100, 10) == 1024
     assert bounded_rows((2048, 100), 100, 10) == 1024
     assert bounded_rows((2047, 100), 100, 10) is None
+    assert bounded_rows((2047, 100), 10, 16_000) is None, "1,500 of 2,047 rows would save less than half"
 
 
 def test_recalibration_doubles_the_forward_passes_and_has_rows_of_its_own():

@@ -10,7 +10,7 @@ import pytest
 
 from optcompare import ComparisonError, compare
 from optcompare.report.loading import load_all
-from tests.helpers.workloads import held_out
+from tests.helpers.workloads import held_out, small_workload
 
 
 @pytest.mark.slow
@@ -40,6 +40,14 @@ def test_runs_of_different_questions_are_refused_with_the_reason(tmp_path, case)
     compare("line", "full", seeds=1, epochs=3, out=tmp_path / "a")
     compare("line", "full", **{"seeds": 1, "epochs": 3, "out": tmp_path / "b", **changes})
     with pytest.raises(ComparisonError, match=f"did not ask the same question: {reason}"):
+        load_all([tmp_path / "a", tmp_path / "b"])
+
+
+def test_runs_on_other_samples_of_rows_are_refused_with_the_option_that_makes_them_alike(tmp_path):
+    workload = small_workload(n=100)
+    compare(workload, "full", seeds=1, epochs=1, measure_rows=40, out=tmp_path / "a")
+    compare(workload, "mini:50", seeds=1, epochs=1, out=tmp_path / "b")
+    with pytest.raises(ComparisonError, match=r"--measure-rows is 40 in one and all in the other.*the same"):
         load_all([tmp_path / "a", tmp_path / "b"])
 
 

@@ -117,7 +117,7 @@ class GoalWatch:
         progress.goal_points.append([progress.samples, progress.updates, self._distance(value), 0])
 
     def evaluated(self, progress: Progress, values: Mapping[str, float]) -> str:
-        """Add the value of all rows at an evaluation point.
+        """Add the value at an evaluation point: that of all rows, or far from the goal that of the sample.
 
         Args:
             progress: The counters of the trial; :meth:`probed` comes first if :meth:`to_be_probed` is true.
