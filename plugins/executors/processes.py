@@ -35,7 +35,13 @@ def processes(demand: Demand, address: str) -> Processes:
             f"executor processes takes no address, got '{address}'; say how many with --jobs"
         )
     jobs = demand.jobs or max(1, (os.cpu_count() or 1) // demand.threads)
-    return Processes(jobs, _devices(demand.device), imports_main=demand.imports_main)
+    return Processes(jobs, _devices(demand.device), imports_main=demand.imports_main and _has_script())
+
+
+def _has_script() -> bool:
+    """Return whether a new process can import the user's script: not one that Python read from stdin."""
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    return script is None or Path(script).exists()
 
 
 def _devices(device: str) -> list[str]:
