@@ -14,6 +14,7 @@ from optcompare import compare
 from optcompare.cli.main import main
 from optcompare.core.budget import Budget
 from optcompare.execution import choose_jobs, job_facts
+from optcompare.execution.continuation import rounds_left
 from optcompare.execution.job_facts import automatic_jobs, planned_jobs
 from optcompare.execution.run_options import RunOptions
 from optcompare.planning.prepare import prepare
@@ -162,7 +163,7 @@ def test_only_trials_that_are_left_of_a_previous_run_count(tmp_path):
     previous = PreviousRun.read(tmp_path / "run")
     prepared = ready(strategies="mini:4,full", lr=0.1, seeds=3)
     prepared = prepared.for_comparison(dataclasses.replace(previous.comparison, seeds=(0, 1, 2, 3)))
-    left = job_facts._rounds(prepared, previous)
+    left = rounds_left(prepared.setup, previous)
     assert [(trial.arm.label, trial.seed) for trials in left for trial in trials] == [
         ("mini:4", 3),
         ("full", 3),
