@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ..core.bounds import MAX_JOBS, parse_count
+from ..core.bounds import MAX_AMOUNT, MAX_JOBS, parse_count
 from ..core.choices import MeasureRows
 from ..core.comparison_checks import FEWEST_MEASURE_ROWS
 from ..core.parameters import suggestion
@@ -193,11 +193,8 @@ def measured_rows(text: str, option: str) -> MeasureRows:
     Raises:
         ComparisonError: It is neither.
     """
-    if text == "all":
-        return "all"
-    if not text.isdecimal():
-        raise ComparisonError(f"{option} takes a number of rows, or all; got '{text}'")
-    return parse_count(option, text, FEWEST_MEASURE_ROWS)
+    rows = _count_or("all", text, option, "a number of rows", FEWEST_MEASURE_ROWS)
+    return "all" if rows is None else rows
 
 
 def job_count(text: str, option: str) -> int | str:
@@ -213,11 +210,8 @@ def job_count(text: str, option: str) -> int | str:
     Raises:
         ComparisonError: It is neither.
     """
-    if text == "auto":
-        return text
-    if not text.isdecimal():
-        raise ComparisonError(f"{option} takes a whole number from 1 on, or auto; got '{text}'")
-    return parse_count(option, text, 1, MAX_JOBS)
+    jobs = _count_or("auto", text, option, "a whole number from 1 on", 1, MAX_JOBS)
+    return "auto" if jobs is None else jobs
 
 
 def trial_sample(text: str, option: str) -> int | None:
@@ -233,11 +227,16 @@ def trial_sample(text: str, option: str) -> int | None:
     Raises:
         ComparisonError: It is neither.
     """
-    if text == "all":
+    return _count_or("all", text, option, "how many to train again", 0)
+
+
+def _count_or(word: str, text: str, option: str, what: str, least: int, most: int = MAX_AMOUNT) -> int | None:
+    """Return a count, or None for a word in its place; ``what`` describes the count in the error."""
+    if text == word:
         return None
     if not text.isdecimal():
-        raise ComparisonError(f"{option} takes how many to train again, or all; got '{text}'")
-    return parse_count(option, text, 0)
+        raise ComparisonError(f"{option} takes {what}, or {word}; got '{text}'")
+    return parse_count(option, text, least, most)
 
 
 def _floats(text: str, option: str) -> tuple[float, ...]:

@@ -15,8 +15,8 @@ class Demand:
         jobs: The number of tasks at once; None: as many as the executor can run.
         threads: The threads of each task.
         device: The device of each task, such as ``cpu`` or ``cuda:0``.
-        imports_main: Whether a new process may import the user's script, which runs what is not under
-            ``if __name__ == "__main__":``. If not, tasks carry what the script defines.
+        imports_main: Whether a new process may import the user's script. Importing it executes all of it
+            but the part under ``if __name__ == "__main__":``. If False, tasks carry what it defines.
     """
 
     unguarded: ClassVar[int] = 117

@@ -41,7 +41,7 @@ def prepared():
 
 @pytest.fixture
 def probed(monkeypatch):
-    """What is said to have been timed of each group, and the groups that were."""
+    """Stand in for the timing of groups, and keep the groups that were timed."""
     groups = []
 
     def probe(lanes, trials, updates):

@@ -1,4 +1,4 @@
-"""What stands against several processes, and what the choice of their number is told about a run."""
+"""The facts of a run that decide on the number of processes, and the obstacles to several."""
 
 from __future__ import annotations
 
