@@ -164,21 +164,18 @@ class LanesMeasurement:
         parts = [rows.part_values(one) for one in progress]
         sampled = self._evaluation.values(carry, numbers, self._regular, self._passes, parts)
         values = [{**rows.counts(), **one} for one in sampled]
-        near = [
-            place
-            for place, (one, own) in enumerate(zip(parts, values, strict=True))
-            if one is not None
-            and rows.may_be_reached(own[one.metric], one.standard_error(), progress[place], self._watch)
+        needed = [
+            rows.needing_all(own, part, one, self._watch)
+            for own, part, one in zip(values, parts, progress, strict=True)
         ]
-        if near and rows.goal is not None:
-            data = rows.goal.data
-            whole = self._evaluation.values(
-                carry, [numbers[place] for place in near], {data: self._regular[data]}
-            )
-            for place, own in zip(near, whole, strict=True):
-                values[place] |= {**own, **rows.counts([data])}
-                rows.note_goal(progress[place], values[place], self._watch)
+        for name in rows.sampled:
+            places = [place for place, names in enumerate(needed) if name in names]
+            lanes = [numbers[place] for place in places]
+            whole = self._evaluation.values(carry, lanes, {name: self._regular[name]})
+            for place, own in zip(places, whole, strict=True):
+                values[place] |= {**rows.counts([name]), **own}
         for one, own in zip(progress, values, strict=True):
+            rows.note_goal(one, own, self._watch)
             one.sampled = own if rows.not_whole(own) else {}
         return values
 

@@ -201,13 +201,9 @@ class TrialMeasurement:
         progress, rows = self._progress, self._rows
         parts = rows.part_values(progress)
         values = {**rows.counts(), **self._values_of(self._sources, rows, parts)}
-        if parts is not None and rows.may_be_reached(
-            values[parts.metric], parts.standard_error(), progress, self._watch
-        ):
-            values |= {
-                **self._values_of({parts.data: self._sources[parts.data]}),
-                **rows.counts([parts.data]),
-            }
+        names = rows.needing_all(values, parts, progress, self._watch)
+        if names:
+            values |= {**rows.counts(names), **self._values_of({name: self._sources[name] for name in names})}
             rows.note_goal(progress, values, self._watch)
         return values
 

@@ -109,31 +109,54 @@ class EvaluationRows:
             return None
         return PartValues(self.goal.metric, self.sizes[self.goal.data])
 
-    def may_be_reached(self, value: float, error: float, progress: Progress, watch: GoalWatch | None) -> bool:
-        """Return whether only all rows can show if the goal is reached.
+    def needing_all(
+        self,
+        values: Mapping[str, float],
+        parts: PartValues | None,
+        progress: Progress,
+        watch: GoalWatch | None,
+    ) -> list[str]:
+        """Return the sets of which all rows must be measured, since the sample cannot decide.
+
+        These are the set of the goal, where it may be reached, and sets whose loss on the sample is not
+        finite: the sample may have no labelled row, and a trial diverges by the loss over all rows.
 
         Args:
-            value: The goal's metric over the sample.
-            error: Its standard error; NaN: unknown.
+            values: The columns of the record, over the sample.
+            parts: The values of the goal's metric; None: no goal is left to be reached.
             progress: The counters of the trial.
             watch: Follows a smoothed goal, near which all rows are measured; None: the goal is not smoothed.
         """
+        names = [name for name in self.sampled if not math.isfinite(values[f"{name}_loss"])]
+        if parts is not None and self._may_be_reached(values, parts, progress, watch):
+            names.append(parts.data)
+        return list(dict.fromkeys(names))
+
+    def _may_be_reached(
+        self,
+        values: Mapping[str, float],
+        parts: PartValues,
+        progress: Progress,
+        watch: GoalWatch | None,
+    ) -> bool:
+        """Return whether only all rows can show if the goal is reached."""
         if self.goal is None:
             return False
         if watch is not None and (watch.near(progress) or watch.to_be_probed(progress)):
             return True
+        value = values[self.goal.metric]
         short = value - self.goal.value if self.goal.falls else self.goal.value - value
-        return not short > NEAR_ERRORS * error
+        return not short > NEAR_ERRORS * parts.standard_error()
 
     def note_goal(self, progress: Progress, values: Mapping[str, float], watch: GoalWatch | None) -> None:
         """Note that a goal is reached, after which the sample is enough; one that is smoothed needs more.
 
         Args:
             progress: The counters of the trial.
-            values: The measured values, by column, with all rows of the goal's set.
+            values: The columns of the record; those over a sample decide nothing.
             watch: Follows a smoothed goal; None: the goal is not smoothed.
         """
-        if self.goal is not None and watch is None:
+        if self.goal is not None and watch is None and self.goal.data not in self.not_whole(values):
             progress.goal_reached = self.goal.is_reached_by(values[self.goal.metric])
 
 

@@ -175,6 +175,22 @@ def test_all_rows_find_a_divergence_that_the_sample_missed():
     assert result.records["train_loss"].tolist()[1] < 10, "the sample had missed it"
 
 
+@pytest.mark.parametrize("trainer", ["loop", "lanes"])
+def test_a_sample_without_a_labelled_row_is_no_divergence(trainer):
+    """Few rows have a label, and none of the sample: all rows are measured in its place."""
+    x, y = data(N, 0)
+    seen = set(_drawn(N, 64, 0, 0).tolist())
+    labelled = [row for row in range(N) if row not in seen][::30]
+    few = torch.full_like(y, -100)
+    few[labelled] = y[labelled]
+    result = sampled(classes(train=(x, few)), rows=64, strategies="mini:1500", seeds=2, trainer=trainer)
+    assert set(result.trials["status"]) == {"finished"}
+    assert set(result.trials["trainer"]) == {trainer}
+    assert np.isfinite(result.records["train_loss"]).all()
+    assert set(result.records["train_rows"]) == {N}
+    assert set(result.records["valid_rows"].iloc[1:3]) == {64}
+
+
 def regression() -> Workload:
     """Linear regression from weights of zero, with which each row has a finite loss."""
 
