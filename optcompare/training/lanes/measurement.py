@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ...core.columns import Record
@@ -116,13 +117,10 @@ class LanesMeasurement:
         """Measure lanes on the fixed sample of rows of their goal."""
         if self._watch is None or not numbers:
             return
-        clock, prefix = Clock(self._device), self._watch.prefix
+        clock, name = Clock(self._device), self._watch.goal.data
         with clock:
-            measured = {prefix: self._sources[prefix]}
-            passes = None if self._watch.rows is None else self._watch.rows.split(self._comparison.eval_chunk)
-            rows = self._evaluation.values(
-                carry, numbers, measured, None if passes is None else lambda _: passes
-            )
+            passes = partial(self._passes, rows=self._watch.rows)
+            rows = self._evaluation.values(carry, numbers, {name: self._sources[name]}, passes)
         for number, values in zip(numbers, rows, strict=True):
             progress = self._lanes[number].progress
             self._watch.probed(progress, values[self._watch.goal.metric])
@@ -162,7 +160,9 @@ class LanesMeasurement:
             counts = rows.counts(self._regular)
             return [{**counts, **one} for one in self._evaluation.values(carry, numbers, self._regular)]
         parts = [rows.part_values(one) for one in progress]
-        sampled = self._evaluation.values(carry, numbers, self._regular, self._passes, parts)
+        sampled = self._evaluation.values(
+            carry, numbers, self._regular, partial(self._passes, rows=rows), parts
+        )
         values = [{**rows.counts(), **one} for one in sampled]
         needed = [
             rows.needing_all(own, part, one, self._watch)
@@ -179,8 +179,8 @@ class LanesMeasurement:
             one.sampled = own if rows.not_whole(own) else {}
         return values
 
-    def _passes(self, name: str) -> Sequence[Tensor]:
-        return passes_of(name, self._sources[name], self._comparison.eval_chunk, self._rows)
+    def _passes(self, name: str, rows: EvaluationRows | None) -> Sequence[Tensor]:
+        return passes_of(name, self._sources[name], self._comparison.eval_chunk, rows)
 
     def _keep_snapshots(self, carry: Carry, numbers: Sequence[int]) -> None:
         for number in numbers:

@@ -23,7 +23,6 @@ from ..measurement.evaluation import (
     evaluate,
     final_sources,
     next_evaluation,
-    on_rows,
     regular_sources,
 )
 from ..measurement.evaluation_rows import EvaluationRows, PartValues
@@ -181,10 +180,11 @@ class TrialMeasurement:
 
     def _probe(self, watch: GoalWatch) -> None:
         """Measure the goal's metric on its fixed sample of rows."""
-        live, source = self._live, self._sources[watch.prefix]
+        live, name = self._live, watch.goal.data
         with self.recalibrated():
-            values = on_rows(live.workload, live.model, source, self._comparison.eval_chunk, watch.rows)
-        watch.probed(self._progress, values[watch.goal.metric.removeprefix(f"{watch.prefix}_")])
+            chunk = self._comparison.eval_chunk
+            values = evaluate(live.workload, live.model, {name: self._sources[name]}, chunk, watch.rows)
+        watch.probed(self._progress, values[watch.goal.metric])
 
     def _values(self) -> dict[str, float]:
         """Return the columns of an evaluation point: losses, metrics, numbers of rows and diagnostics."""

@@ -137,23 +137,6 @@ def averages(workload: Workload, model: nn.Module, source: Source, chunk: int) -
     return averages_over(workload, model, source, torch.arange(source.n).split(chunk))
 
 
-def on_rows(
-    workload: Workload, model: nn.Module, source: Source, chunk: int, rows: Tensor | None
-) -> dict[str, float]:
-    """Return the loss and every metric on some rows of a source, measured as :func:`evaluate` does.
-
-    Args:
-        workload: The workload, on the device of the model.
-        model: Any module; it is not changed.
-        source: The data.
-        chunk: Rows of one forward pass.
-        rows: The rows, int64; None: all.
-    """
-    loss, indices = workload.loss, torch.arange(source.n) if rows is None else rows
-    with evaluating(model), preserved_state(loss) if isinstance(loss, torch.nn.Module) else nullcontext():
-        return averages_over(workload, model, source, indices.split(chunk))
-
-
 def averages_over(
     workload: Workload,
     model: nn.Module,

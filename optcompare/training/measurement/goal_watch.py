@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
@@ -15,10 +16,9 @@ from ...core.comparison import Comparison
 from ...core.goal import GOAL_ROWS, Goal
 from ...interfaces.workload import Workload
 from .evaluation import last_evaluation, next_evaluation
+from .evaluation_rows import EvaluationRows
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from ..data import Source
     from .counters import Progress
 
@@ -50,14 +50,14 @@ class GoalWatch:
         window: w, between 0 and 1, both excluded.
         n: The number of training samples.
         measure: Evaluation points per epoch.
-        rows: The fixed sample of rows that are measured near the goal, int64; None: all rows.
+        rows: The fixed sample of rows that are measured near the goal; None: all rows.
     """
 
     goal: Goal
     window: float
     n: int
     measure: int
-    rows: Tensor | None = None
+    rows: EvaluationRows | None = None
 
     @classmethod
     def of(
@@ -76,16 +76,11 @@ class GoalWatch:
             return None
         goal = Goal.parse(comparison.goal, comparison.errors)
         watch = cls(goal, comparison.goal_window, sources["train"].n, comparison.measure)
-        rows = sources[watch.prefix].n if watch.prefix in sources else 0
+        rows = sources[goal.data].n if goal.data in sources else 0
         if rows <= GOAL_ROWS or not workload.in_parts:
             return watch
         chosen = torch.randperm(rows, generator=torch.Generator().manual_seed(0))[:GOAL_ROWS].sort().values
-        return cls(goal, comparison.goal_window, watch.n, comparison.measure, chosen)
-
-    @property
-    def prefix(self) -> str:
-        """Return the set on which the goal is measured: ``train`` or ``valid``."""
-        return self.goal.metric.partition("_")[0]
+        return dataclasses.replace(watch, rows=EvaluationRows({goal.data: rows}, {goal.data: chosen}))
 
     @staticmethod
     def near(progress: Progress) -> bool:
