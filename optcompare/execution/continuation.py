@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -129,7 +129,7 @@ def tasks_under_way(previous: PreviousRun, fresh: Sequence[Trial], setup: Setup)
         if "lanes" in state:
             lanes = zip(records, state["lanes"], strict=True)
             state = {**state, "lanes": [lane for key, lane in lanes if key in left]}
-        own = {trial: [{**counts, **record} for record in records[key]] for key, trial in left.items()}
+        own = {trial: [_with(record, counts) for record in records[key]] for key, trial in left.items()}
         yield UnderWay(own, state, len(left) == len(records))
 
 
@@ -148,3 +148,8 @@ def _has_state(previous: PreviousRun, trial: Trial, setup: Setup) -> bool:
 def _is_uncut(trial: Trial, setup: Setup) -> bool:
     """Return whether a trial cannot continue from a state, which would be incomplete."""
     return trial.arm.label in setup.uncut
+
+
+def _with(record: Record, values: Mapping[str, int]) -> Record:
+    """Return a copy of a record with further columns after its own, which keep their values."""
+    return {**record, **{name: value for name, value in values.items() if name not in record}}

@@ -80,6 +80,8 @@ class PreviousRun:
         Args:
             values: By the name of a column, the value of every record; existing columns stay.
         """
+        if self.records.empty:
+            return self
         missing = {name: value for name, value in values.items() if name not in self.records}
         return dataclasses.replace(self, records=self.records.assign(**missing)) if missing else self
 

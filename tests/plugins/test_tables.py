@@ -302,7 +302,7 @@ def test_a_csv_file_that_breaks_far_down_is_refused_in_one_line(tmp_path, mapped
 
 CONVERTING = """
 import pathlib, re, sys, threading, time
-import pandas, pyarrow.parquet, sklearn.model_selection, optcompare
+import pandas, pyarrow.parquet, torch, optcompare
 from optcompare_plugins.workloads import tables
 
 def private():
