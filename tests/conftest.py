@@ -11,6 +11,7 @@ import pytest
 from optcompare.execution import choose_jobs, progress
 from optcompare.planning import reference_check
 from optcompare.registry.manager import Registry
+from optcompare.training.lanes.engines.xla import availability
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,6 +48,13 @@ def state_directory_of_its_own(state_directories: Iterator[str], monkeypatch: py
 def no_progress_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Print no line of progress after some seconds, which only a slow machine would reach."""
     monkeypatch.setattr(progress, "_LINE_EVERY_SECONDS", math.inf)
+
+
+@pytest.fixture(autouse=True)
+def no_xla(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Choose the same engine whether jax is installed or not; tests of XLA have its mark."""
+    if request.node.get_closest_marker("xla") is None:
+        monkeypatch.setattr(availability, "obstacle", lambda: "jax is not installed")
 
 
 @pytest.fixture(scope="session")

@@ -96,7 +96,11 @@ def test_every_import_is_declared():
         wanted.name for wanted in requirements(*(extras[name] for name in ("ray", "tensorboard", "mlflow")))
     }
     everything = {wanted.name for wanted in requirements(*extras.values())}
-    assert third_party(CORE.rglob("*.py")) <= always | {"ipython"}, "IPython only in a notebook, which has it"
+    of_engines = {wanted.name for wanted in requirements(extras["xla"])}
+    xla = [*CORE.glob("training/lanes/engines/xla/*.py")]
+    assert third_party(xla) <= always | of_engines
+    others = {*CORE.rglob("*.py")} - {*xla}
+    assert third_party(others) <= always | {"ipython"}, "IPython only in a notebook, which has it"
     assert third_party(PLUGINS.rglob("*.py")) <= always | of_plugins
     assert third_party(TESTS.rglob("*.py")) <= always | everything
 

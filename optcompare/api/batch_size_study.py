@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from ..core.choices import MeasureRows, TrainerName
+from ..core.choices import EngineChoice, MeasureRows, TrainerName
 from ..core.goal import GOAL_WINDOW
 from ..execution.run import execute
 from ..execution.run_options import RunOptions
@@ -50,6 +50,7 @@ def batch_size_study(
     measure_rows: MeasureRows = None,
     recalibrate: bool | None = None,
     trainer: TrainerName = "auto",
+    engine: EngineChoice = "auto",
     memory: str | None = None,
     jobs: int | Literal["auto"] | None = "auto",
     executor: str | Executor | None = None,
@@ -91,6 +92,7 @@ def batch_size_study(
         recalibrate: Compute the running averages of BatchNorm again before each measurement; as in
             :func:`optcompare.compare`.
         trainer: "loop", "lanes" or "auto"; as in :func:`optcompare.compare`.
+        engine: What runs the programs of lanes; as in :func:`optcompare.compare`.
         memory: Memory limit for trials in lanes, as "4GB" or "25%" of what is free. None: half of it.
         jobs: The number of trials at once, each in its own process. "auto" or None: as many as this machine's
             cores and memory allow, where no result depends on it and the run is long enough; 1 for
@@ -131,6 +133,7 @@ def batch_size_study(
         measure_rows=measure_rows,
         recalibrate=recalibrate,
         trainer=trainer,
+        engine=engine,
         plugins=texts("plugins", plugins),
     )
     options = RunOptions(track=texts("track", track), memory=memory, jobs=jobs, executor=executor)

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 
 from ..core.budget import one_budget
-from ..core.choices import LrScaling, MeasureRows, TrainerName
+from ..core.choices import EngineChoice, LrScaling, MeasureRows, TrainerName
 from ..errors import ComparisonError
 from ..execution.run import execute
 from ..execution.run import resume as resume_run
@@ -71,6 +71,7 @@ def compare(
     diagnostics: str | Sequence[DiagnosticLike] | DiagnosticLike = (),
     diagnose_every: int = 1,
     trainer: TrainerName = "auto",
+    engine: EngineChoice = "auto",
     memory: str | None = None,
     jobs: int | Literal["auto"] | None = "auto",
     executor: str | Executor | None = None,
@@ -146,6 +147,8 @@ def compare(
         diagnose_every: The number of evaluation points from one diagnostic measurement to the next.
         trainer: "loop" trains one trial after another, "lanes" many trials as one program if possible,
             "auto" uses lanes where they save time.
+        engine: What runs the programs of lanes: "xla" (needs the extra xla), "inductor" (needs a C++
+            compiler), "traced" or "vmapped". "auto" takes the first of them that can.
         memory: Memory limit for trials in lanes, as "4GB" or "25%" of what is free. None: half of it.
         jobs: The number of trials at once, each in its own process. "auto" or None: as many as this machine's
             cores and memory allow, where no result depends on it and the run is long enough; 1 for
@@ -216,6 +219,7 @@ def compare(
         diagnostics=diagnostics,
         diagnose_every=diagnose_every,
         trainer=trainer,
+        engine=engine,
         order=order,
         plugins=texts("plugins", plugins),
     )

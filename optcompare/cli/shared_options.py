@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..core.choices import DTYPES, TRAINERS
+from ..core.choices import DTYPES, ENGINE_CHOICES, TRAINERS
 from ..execution.run_options import RunOptions
 from ..planning.question import Question
 from .option_values import job_count, measured_rows, memory, plot_formats, read_by
@@ -101,6 +101,12 @@ MACHINE = (
         type=click.Choice(TRAINERS),
         help="loop: one trial after another; lanes: many trials in one vectorized program; auto: lanes "
         "where faster.",
+    ),
+    setting(
+        "--engine",
+        type=click.Choice(ENGINE_CHOICES),
+        help="What runs lanes: xla (needs optcompare[xla]), inductor (needs a C++ compiler), traced or "
+        "vmapped; auto: the first of these that can.",
     ),
     setting(
         "--memory",

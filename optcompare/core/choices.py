@@ -6,6 +6,10 @@ from typing import Literal, get_args
 
 LrScaling = Literal["none", "linear", "sqrt"]
 TrainerName = Literal["auto", "loop", "lanes"]
+EngineName = Literal["vmapped", "traced", "inductor", "xla"]
+"""What runs the programs of lanes."""
+CompilerName = Literal["xla", "inductor"]
+EngineChoice = EngineName | Literal["auto"]
 Dtype = Literal["float32", "float64"]
 Autocast = Literal["bfloat16"]
 MeasureRows = int | Literal["all"] | None
@@ -13,5 +17,8 @@ MeasureRows = int | Literal["all"] | None
 
 LR_SCALINGS: tuple[LrScaling, ...] = get_args(LrScaling)
 TRAINERS: tuple[TrainerName, ...] = get_args(TrainerName)
+COMPILERS: tuple[CompilerName, ...] = get_args(CompilerName)
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+ENGINE_CHOICES: tuple[EngineChoice, ...] = ("auto", *ENGINES)
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 AUTOCASTS: tuple[Autocast, ...] = get_args(Autocast)

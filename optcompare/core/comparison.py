@@ -15,12 +15,13 @@ from .arm import Trial as Trial
 from .arm import check_arms
 from .bounds import refuse_too_many_trials
 from .budget import Budget as Budget
-from .choices import TrainerName
+from .choices import EngineName, TrainerName
 from .comparison_checks import (
     COUNTS,
     FLAGS,
     check_choices,
     check_counts,
+    check_engine,
     check_goal,
     check_measure_rows,
     check_precision,
@@ -52,6 +53,9 @@ class Comparison:
         measure_rows: Rows of each set that the measurements between the first and the last of a trial are
             over, the same for all arms; None: all.
         trainer: "loop", "lanes" (as far as they can), or "auto": whichever takes less time.
+        engine: The engine that is tried first for the programs of lanes: "vmapped", "traced", "inductor" or
+            "xla".
+        engine_named: Whether the user named it; it is used then even where it takes longer than it saves.
         order: "shuffled", or "custom" where the caller passed a function.
         plugins: Files and modules that were named for this comparison.
         goal: The goal, as in ``valid_loss=0.2``; None: there is none.
@@ -104,6 +108,8 @@ class Comparison:
     recalibrate: bool = False
     split_seeds: int = 1
     measure_rows: int | None = None
+    engine: EngineName = "inductor"
+    engine_named: bool = False
 
     def __post_init__(self) -> None:
         check_arms(self.arms)
@@ -112,6 +118,7 @@ class Comparison:
         check_seeds(self.seeds, self.split_seeds)
         check_precision(self.dtype, self.autocast)
         check_choices({name: getattr(self, name) for name in FLAGS}, self.trainer)
+        check_engine(self.engine)
         check_goal(self.goal, self.stop_at_goal, self.goal_window, self.margin)
         check_schedules(self.arms, self.budget)
         refuse_too_many_trials(self.trial_numbers)

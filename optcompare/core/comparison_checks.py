@@ -9,7 +9,7 @@ from ..errors import ComparisonError, shorten
 from .arm import Arm
 from .bounds import MAX_AMOUNT, MAX_SEEDS, MAX_THREADS, check_count, format_count
 from .budget import Budget
-from .choices import AUTOCASTS, DTYPES, TRAINERS
+from .choices import AUTOCASTS, DTYPES, ENGINE_CHOICES, ENGINES, TRAINERS
 from .schedule import depends_on_budget
 from .tuning import FIRST_TUNING_SEED
 
@@ -91,6 +91,22 @@ def check_choices(flags: Mapping[str, object], trainer: str) -> None:
     if trainer not in TRAINERS:
         first, last = ", ".join(TRAINERS[:-1]), TRAINERS[-1]
         raise ComparisonError(f"trainer must be {first} or {last}, got {trainer!r}")
+
+
+def check_engine(engine: str, *, auto: bool = False) -> None:
+    """Check the engine of lanes.
+
+    Args:
+        engine: The name of an engine.
+        auto: Whether "auto" is allowed.
+
+    Raises:
+        ComparisonError: It has another name.
+    """
+    known = ENGINE_CHOICES if auto else ENGINES
+    if engine not in known:
+        first, last = ", ".join(known[:-1]), known[-1]
+        raise ComparisonError(f"engine must be {first} or {last}, got {engine!r}")
 
 
 def check_goal(goal: str | None, stop_at_goal: bool, goal_window: float, margin: float | None) -> None:

@@ -89,7 +89,7 @@ class Tasks:
         self._worth = set[Hashable]()
         if self._trainer == "auto":
             groups = [group for trials in planned for group in lanes.grouped(trials)[0]]
-            worth = worth_lanes([self.work(group) for group in groups])
+            worth = worth_lanes([self.work(group) for group in groups], lanes.families.engines.compilers)
             self._worth = {self._kind(group) for group, yes in zip(groups, worth, strict=True) if yes}
 
     def of(self, trials: Sequence[Trial]) -> Iterator[Task]:

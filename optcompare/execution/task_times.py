@@ -9,7 +9,7 @@ from time import perf_counter
 from ..core.comparison import Trial
 from ..planning.estimates import Estimate
 from ..training.lanes.admission import MARGIN
-from ..training.lanes.cost_model import Work, worth_compiling, worth_tracing
+from ..training.lanes.cost_model import Work
 from ..training.lanes.families import WIDEST
 from ..training.lanes.group_time import (
     CALL_OPERATIONS,
@@ -31,10 +31,14 @@ _NODES = 100
 """The operations of an update of a group that is not timed."""
 _COMPILING_OPERATIONS, _COMPILING_A_NODE = 4_000_000, 60_000
 """The compiler's start, and what it takes for each operation of the graph, as small operations."""
+_XLA_OPERATIONS, _XLA_A_NODE = 120_000, 300
+"""Importing jax and compiling with XLA, and what that takes for each operation, as small operations."""
 _NODE_OPERATIONS = 1.45
 """Running one operation of a traced graph, as small operations."""
 _COMPILED_SHARE = 0.05
-"""The least time of a compiled update, as a share of a traced one."""
+"""The least time of an update compiled by inductor, as a share of a traced one."""
+_XLA_SHARE = 0.02
+"""The same, compiled by XLA."""
 _SAMPLED = 6
 """The lanes of a group that are compared with the loop."""
 
@@ -109,7 +113,7 @@ class TaskTimes:
         keys = set[Hashable]()
         for part in map(self._part, groups):
             probed = self._probe(part)
-            if probed is not None and probed.compiles and not probed.cached:
+            if probed is not None and probed.compiler == "inductor" and not probed.cached:
                 keys.add(self._key(part))
         return len(keys)
 
@@ -128,15 +132,18 @@ class TaskTimes:
         starts = lanes * (estimate.start_seconds + estimate.measurement_seconds)
         checks = _SAMPLED * (estimate.start_seconds + 3 * estimate.update_seconds)
         start = starts + checks + CHECK_UPDATES * probed.update
-        compiled, compiling = 0.0, None
-        if probed.compiles:
-            inside = probed.update - probed.operations * _NODE_OPERATIONS * operation
+        update, compiled, compiling = probed.update, 0.0, None
+        inside = probed.update - probed.operations * _NODE_OPERATIONS * operation
+        if probed.compiler == "xla":
+            start += (_XLA_OPERATIONS + _XLA_A_NODE * probed.operations) * operation
+            update = max(_XLA_SHARE * probed.update, inside)
+        elif probed.compiler == "inductor":
             compiled = max(_COMPILED_SHARE * probed.update, inside)
             start += LOADING_OPERATIONS * operation
             nodes = _COMPILING_A_NODE * probed.operations
             compiling = 0.0 if probed.cached else (_COMPILING_OPERATIONS + nodes) * operation
         return GroupPace(
-            update=probed.update,
+            update=update,
             measurement=probed.measurement * estimate.measured_share + CALL_OPERATIONS * operation + per_lane,
             epoch=lanes * estimate.epoch_seconds,
             start=start,
@@ -165,12 +172,14 @@ class TaskTimes:
     def _assumed(self, trials: Sequence[Trial], estimate: Estimate) -> Probed:
         """Return what a group that was not timed takes, as a multiple of a trial in the loop."""
         updates = estimate.expected_updates
-        times = _TRACED_UPDATE if worth_tracing(updates) else _VMAPPED_UPDATE
-        timed = [probed for probed in self._probed.values() if probed is not None and probed.compiles]
+        engines = self._tasks.lanes.families.engines
+        times = _TRACED_UPDATE if engines.worth_tracing(updates) else _VMAPPED_UPDATE
+        timed = [probed for probed in self._probed.values() if probed is not None and probed.compiler]
+        worth = engines.worth_compiling(updates, _NODES)
         return Probed(
             times * estimate.update_seconds,
             len(trials) * estimate.measurement_seconds / 2,
             _NODES,
-            bool(timed) and worth_compiling(updates, _NODES),
+            timed[0].compiler if timed and timed[0].compiler in worth else None,
             any(probed.cached for probed in timed),
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..core.bounds import MAX_SEEDS, check_count
-from ..core.choices import LrScaling, MeasureRows, TrainerName
+from ..core.choices import EngineChoice, EngineName, LrScaling, MeasureRows, TrainerName
 from ..core.goal import GOAL_WINDOW
 from ..errors import ComparisonError
 
@@ -38,6 +38,8 @@ class Question:
         budget: How long each trial trains; None: the workload's epochs.
         stop_at_goal: Whether a trial ends once it has reached the goal; its budget is then the most that it
             may spend.
+        previous_engine: The engine of the run that continues, which ``engine="auto"`` keeps; None: the run is
+            new.
         goal_window: w, where the goal is reached by the mean of the metric over the samples from (1 - w)·t to
             (1 + w)·t; 0: by a single value.
     """
@@ -75,6 +77,8 @@ class Question:
     diagnostics: str | Sequence[DiagnosticLike] | DiagnosticLike = ()
     diagnose_every: int = 1
     trainer: TrainerName = "auto"
+    engine: EngineChoice = "auto"
+    previous_engine: EngineName | None = None
     order: Order | None = None
     plugins: tuple[str, ...] = ()
     stop_at_goal: bool = False
@@ -134,6 +138,7 @@ def measured_as(question: Question, comparison: Comparison) -> Question:
         question,
         recalibrate=comparison.recalibrate if recalibrate is None else recalibrate,
         measure_rows=comparison.measure_rows or "all" if rows is None else rows,
+        previous_engine=comparison.engine,
     )
 
 

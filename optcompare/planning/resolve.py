@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..core.budget import Budget
 from ..core.comparison import Arm, Comparison
-from ..core.comparison_checks import check_choices
+from ..core.comparison_checks import check_choices, check_engine
 from ..core.goal import Goal
 from ..errors import ComparisonError
 from ..interfaces.data import rows as sample_count
@@ -15,6 +15,7 @@ from ..interfaces.workload import Workload
 from ..registry.manager import Registry
 from ..training.data import default_chunk
 from ..training.device import resolve as resolve_device
+from ..training.lanes.engines.choice import engine_of
 from ..training.setup import ArmObjects, Setup
 from .factories import make_diagnostics, make_strategy, make_workload, single_items
 from .optimizer_factory import make_optimizer
@@ -43,6 +44,7 @@ def resolve(registry: Registry, question: Question) -> tuple[Setup, list[str]]:
     requested, notes = requested_arms(registry, question, workload)
     _check_tuning(question)
     check_choices({"control": question.control}, question.trainer)
+    check_engine(question.engine, auto=True)
     chunk, eval_chunk, chunk_notes = _chunks(workload, question)
     diagnosed = make_diagnostics(registry, single_items(question.diagnostics))
     arms = _labelled(requested, chunk, tuned=question.tune is not None)
@@ -65,6 +67,8 @@ def resolve(registry: Registry, question: Question) -> tuple[Setup, list[str]]:
         eval_chunk=eval_chunk,
         measure=question.measure,
         trainer=question.trainer,
+        engine=engine_of(question.engine, device, question.previous_engine),
+        engine_named=question.engine != "auto",
         order="shuffled" if question.order is None else "custom",
         plugins=question.plugins,
         goal=_goal(question.goal or workload.goal, workload),

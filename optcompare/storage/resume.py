@@ -66,7 +66,7 @@ def refuse_other_question(new: Comparison, previous: Comparison) -> None:
     Raises:
         ComparisonError: Something else differs; the message lists it.
     """
-    free = ("budget", "seeds", "arms", "tuning", "plugins")
+    free = ("budget", "seeds", "arms", "tuning", "plugins", "engine", "engine_named")
     one, other = new.to_json(), previous.to_json()
     differing = [name for name in one if name not in free and one[name] != other[name]]
     known = {arm.label: arm for arm in new.arms}

@@ -52,6 +52,8 @@ COMPARISON_SCHEMA = object_of(
         "measure": whole(),
         "measure_rows": optional(whole(1)),
         "trainer": text,
+        "engine": text,
+        "engine_named": boolean,
         "order": text,
         "goal": optional(text),
         "errors": list_of(text),

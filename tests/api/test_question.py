@@ -16,7 +16,7 @@ from optcompare.cli.requests import QUESTION_OPTIONS, RunRequest, StudyRequest
 from optcompare.cli.run import run
 from optcompare.cli.scaling import scaling
 from optcompare.core.budget import UNITS, Budget
-from optcompare.core.choices import DTYPES, LR_SCALINGS, TRAINERS
+from optcompare.core.choices import DTYPES, ENGINE_CHOICES, LR_SCALINGS, TRAINERS
 from optcompare.core.comparison import Comparison
 from optcompare.errors import ComparisonError
 from optcompare.execution.run_options import RunOptions
@@ -52,7 +52,7 @@ def test_the_defaults_of_compare_are_those_of_the_question_and_the_run_options()
         for name in fields.keys() & of_python.keys():
             of_name = of_python[name]
             assert (single_items(of_name) if name in LISTS else of_name) == fields[name], name
-    apart = {"budget", "stop_at_goal", "goal_window"}
+    apart = {"budget", "stop_at_goal", "goal_window", "previous_engine"}
     assert values(Question()).keys() - of_python.keys() == apart
     assert values(RunOptions()).keys() - of_python.keys() == NOT_PYTHON
 
@@ -84,13 +84,19 @@ def test_every_argument_is_documented_once_and_in_order(function):
 
 def test_choices_of_the_command_line_are_those_of_python():
     choices = {parameter.name: parameter.type for parameter in run.params}
-    for name, known in {"dtype": DTYPES, "trainer": TRAINERS, "lr_scaling": LR_SCALINGS}.items():
+    for name, known in {
+        "dtype": DTYPES,
+        "trainer": TRAINERS,
+        "engine": ENGINE_CHOICES,
+        "lr_scaling": LR_SCALINGS,
+    }.items():
         assert tuple(choices[name].choices) == known
     assert {*UNITS, "goal", "device"} <= QUESTION_OPTIONS
     assert {parameter.name for parameter in run.params} | {
         "order",
         "stop_at_goal",
         "goal_window",
+        "previous_engine",
     } >= QUESTION_OPTIONS
 
 

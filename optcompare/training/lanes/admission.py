@@ -20,9 +20,10 @@ from ...errors import USER_CODE_ERRORS, explain
 from ..loop.trainer import LoopTrainer
 from ..measurement.counters import Progress
 from ..measurement.evaluation import averages_of
+from .engines.engine import Carry
 from .equivalence import TOLERANCES, UPDATES, Rehearsed, disagreements, rehearse_in_loop
 from .families import Families, Family
-from .program import Blueprint, Carry
+from .program import Blueprint
 from .program_cache import Programs
 from .update_rules import Slower, Unsupported
 
@@ -120,7 +121,7 @@ class Admission:
             self.setup.comparison.budget, len(family.first.sizes), self.setup.workload.size
         )
         for size in set(family.first.sizes):
-            programs.at(size, left * family.first.sizes.count(size), carry)
+            programs.at(size, left * family.first.sizes.count(size), lambda: carry)
         if self.setup.comparison.trainer == "auto":
             index = torch.stack([seen.batches[0]] * width).to(self.loop.device)
             rates = family.blueprint.rates(self.families.numbers([trial] * width, family.blueprint), 0, 2)
@@ -152,7 +153,7 @@ class Admission:
                 factors: list[float] = factors,
             ) -> Carry:
                 rates = programs.blueprint.rates(numbers, done, len(index), factors[done : done + 1])
-                return programs.at(index.shape[2], 0, carry).run(carry, rates, programs.data, index)[0]
+                return programs.at(index.shape[2], 0, lambda: carry).run(carry, rates, index)[0]
 
             differences = disagreements(programs.blueprint, [seen[trial] for trial in block], update)
             for trial, difference in zip(block, differences, strict=True):
@@ -217,11 +218,11 @@ def _sample(trials: Sequence[Trial]) -> list[Trial]:
 def _seconds(programs: Programs, carry: Carry, rates: Carry, index: Tensor) -> float:
     """Return the seconds of one update of all lanes, the shortest of three."""
     both, seconds = torch.stack([index, index]), []
-    program = programs.at(index.shape[1], 0, carry)
+    program = programs.at(index.shape[1], 0, lambda: carry)
     for _ in range(3):
         began = perf_counter()
         try:
-            program.run(carry, rates, programs.data, both)[0][0].sum().item()
+            program.run(carry, rates, both)[0][0].sum().item()
         except USER_CODE_ERRORS as error:
             raise Unsupported(f"an update of many lanes fails: {explain(error)}") from error
         seconds.append((perf_counter() - began) / 2)

@@ -8,7 +8,10 @@ admitted, lanes whose updates are slower than the loop's are refused.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from ...core.choices import CompilerName
 
 DISPATCH_SECONDS = 200e-6
 """The overhead of Python and torch for one update in the loop; lanes share it."""
@@ -28,8 +31,27 @@ TRACED_FROM_UPDATES = 200
 OPERATION_SECONDS = 3e-6
 """The time that compiling saves for each operation of the graph in each update."""
 
-COMPILING_SECONDS = 12.0
-"""The time of compiling; since later runs find the program in the cache, only half must be repaid."""
+
+@dataclass(frozen=True)
+class CompilerCost:
+    """Hold the cost of a compiler.
+
+    Attributes:
+        seconds: The time of a program, whatever its size.
+        operation: The further time of each operation of its graph, in seconds.
+        repaid: The share that one run must repay, since later runs may find the program in a cache.
+    """
+
+    seconds: float
+    operation: float
+    repaid: float
+
+
+COMPILERS: dict[CompilerName, CompilerCost] = {
+    "xla": CompilerCost(0.9, 1.5e-3, 1.0),
+    "inductor": CompilerCost(12.0, 0.0, 0.5),
+}
+"""The costs of compilers; that of XLA includes importing jax."""
 
 _OPERATIONS = 100
 """The operations of one update of a small model."""
@@ -50,10 +72,15 @@ class Work:
         return saved * (self.updates * DISPATCH_SECONDS + self.measurements * MEASURING_SECONDS)
 
 
-def worth_lanes(groups: list[Work]) -> list[bool]:
-    """Return for each group of a run whether it is worth running in lanes."""
-    repay = [work.gain > GROUP_SECONDS or _compiles(work) for work in groups]
-    gains = [max(work.gain, work.updates * DISPATCH_SECONDS * _compiles(work)) for work in groups]
+def worth_lanes(groups: list[Work], compilers: Sequence[CompilerName] = ("inductor",)) -> list[bool]:
+    """Return for each group of a run whether it is worth running in lanes.
+
+    Args:
+        groups: The work of each group.
+        compilers: The compilers that can be used.
+    """
+    gains = [max([work.gain, *(_gain(work, compiler) for compiler in compilers)]) for work in groups]
+    repay = [gain > GROUP_SECONDS for gain in gains]
     total = sum(gain - GROUP_SECONDS for gain, worth in zip(gains, repay, strict=True) if worth)
     return repay if total > IMPORT_SECONDS else [False] * len(groups)
 
@@ -63,11 +90,16 @@ def worth_tracing(updates: float) -> bool:
     return updates >= TRACED_FROM_UPDATES
 
 
-def worth_compiling(updates: float, operations: int) -> bool:
+def worth_compiling(compiler: CompilerName, updates: float, operations: int) -> bool:
     """Return whether this many updates, each a graph of ``operations``, repay compiling the program."""
-    return updates * operations * OPERATION_SECONDS >= COMPILING_SECONDS / 2
+    cost = COMPILERS[compiler]
+    seconds = cost.seconds + cost.operation * operations
+    return updates * operations * OPERATION_SECONDS >= cost.repaid * seconds
 
 
-def _compiles(work: Work) -> bool:
-    """Return whether even a single lane is long enough to be compiled."""
-    return work.updates * DISPATCH_SECONDS > COMPILING_SECONDS and worth_compiling(work.updates, _OPERATIONS)
+def _gain(work: Work, compiler: CompilerName) -> float:
+    """Return the seconds that a compiled program saves of the dispatch in the loop, even of a single lane."""
+    if not worth_compiling(compiler, work.updates, _OPERATIONS):
+        return 0.0
+    cost = COMPILERS[compiler]
+    return work.lanes * work.updates * DISPATCH_SECONDS - cost.seconds - cost.operation * _OPERATIONS

@@ -13,7 +13,8 @@ import torch
 from ..device import Clock
 from ..loop.trial import TrialRun
 from ..state import TrialState
-from .program import Blueprint, Carry
+from .engines.engine import Carry
+from .program import Blueprint
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,8 @@ from ...core.comparison import Comparison
 from ..data import Source, TensorSource
 from ..measurement.evaluation_rows import PartValues
 from ..measurement.recalibration import Sample
-from .program import Blueprint, Carry
+from .engines.engine import Carry
+from .program import Blueprint
 
 if TYPE_CHECKING:
     from torch import Tensor

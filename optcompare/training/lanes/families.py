@@ -20,9 +20,11 @@ from ..loop.trainer import LoopTrainer
 from ..loop.trial import TrialRun
 from ..measurement.evaluation import evaluate_batch, evaluating
 from ..placement import place
+from .engines.choice import Engines
+from .engines.engine import Carry
 from .engines.libraries import Libraries
 from .memory import lanes_that_fit
-from .program import Blueprint, Carry
+from .program import Blueprint
 from .program_cache import Programs
 from .update_rules import Settings, Unsupported, settings_of
 
@@ -75,6 +77,7 @@ class Families:
         self.loop, self.setup = loop, loop.setup
         self._memory, self._tolerance, self._say = memory, tolerance, say
         self.libraries = Libraries(say)
+        self.engines = Engines.of(loop.setup.comparison)
         self._known: dict[Hashable, Family] = {}
         self._settings: dict[tuple[str, float], Settings] = {}
 
@@ -179,6 +182,7 @@ class Families:
             follow,
             self._tolerance,
             self.libraries,
+            self.engines,
             self._say,
             family.graphs.setdefault(width, {}),
         )

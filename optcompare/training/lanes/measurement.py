@@ -15,9 +15,10 @@ from ..measurement.evaluation_rows import EvaluationRows
 from ..measurement.goal_watch import GoalWatch
 from ..measurement.projection import is_sketched, sketch
 from ..measurement.record import record_of
+from .engines.engine import Carry
 from .evaluation import LanesEvaluation
 from .lane import Lane, running
-from .program import Blueprint, Carry
+from .program import Blueprint
 
 if TYPE_CHECKING:
     from torch import Tensor

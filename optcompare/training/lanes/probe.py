@@ -9,6 +9,7 @@ from typing import cast
 
 import torch
 
+from ...core.choices import CompilerName
 from ...core.comparison import Trial
 from ...core.rng import preserved_rng
 from ...errors import USER_CODE_ERRORS
@@ -16,8 +17,9 @@ from ..data import TensorSource
 from ..device import flushing_denormals
 from ..machine_speed import mean_seconds
 from ..measurement.evaluation import regular_sources
-from .cost_model import worth_compiling, worth_tracing
 from .engines.inductor import is_compiled
+from .engines.traced import operations_of
+from .engines.xla import availability
 from .evaluation import LanesEvaluation
 from .trainer import LanesTrainer
 
@@ -33,14 +35,15 @@ class Probed:
         update: One update of all lanes, by the engine that the group begins with.
         measurement: One measurement of all lanes on all rows.
         operations: Operations of the traced update; 0: it was not traced.
-        compiles: Whether the program is compiled, or is in the cache.
+        compiler: The compiler that is expected to compile the program, or that did before; None: it is not
+            compiled.
         cached: Whether the compiled program is in the cache.
     """
 
     update: float
     measurement: float
     operations: int = 0
-    compiles: bool = False
+    compiler: CompilerName | None = None
     cached: bool = False
 
 
@@ -75,13 +78,17 @@ def _probed(lanes: LanesTrainer, trials: Sequence[Trial], updates: float) -> Pro
     example = programs.example(size, carry)
     rates, data, batch = [rate[0] for rate in example[1]], example[2], example[3][0]
     step: Callable[..., object] = blueprint.update
-    operations, compiles, cached = 0, False, False
-    if worth_tracing(updates * family.first.sizes.count(size) / len(family.first.sizes)):
+    operations, cached = 0, False
+    compiler: CompilerName | None = None
+    if families.engines.worth_tracing(updates * family.first.sizes.count(size) / len(family.first.sizes)):
         step = graph = programs.graph(size, carry)
-        operations = sum(node.op == "call_function" for node in graph.graph.nodes)
-        if worth_compiling(updates, operations) and carry[0].device.type == "cpu":
+        operations = operations_of(graph)
+        worth = families.engines.worth_compiling(updates, operations)
+        if "xla" in worth and availability.obstacle() is None:
+            compiler = "xla"
+        elif "inductor" in worth and carry[0].device.type == "cpu":
             found = is_compiled(graph, example, programs.follow, families.libraries)
-            compiles, cached = found is not None, bool(found)
+            compiler, cached = None if found is None else "inductor", bool(found)
     sources = regular_sources(family.loop.sources)
     evaluation = LanesEvaluation(
         lanes.setup.comparison, blueprint, cast(dict[str, TensorSource], family.loop.sources), family.fits[1]
@@ -98,4 +105,4 @@ def _probed(lanes: LanesTrainer, trials: Sequence[Trial], updates: float) -> Pro
     with flushing_denormals(carry[0].device):
         update = mean_seconds(on_device(lambda: step(carry, rates, data, batch)), _WINDOW)
     measurement = mean_seconds(on_device(lambda: evaluation.values(carry, range(width), sources)), _WINDOW)
-    return Probed(update, measurement, operations, compiles, cached)
+    return Probed(update, measurement, operations, compiler, cached)

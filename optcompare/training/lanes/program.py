@@ -13,16 +13,13 @@ from ...interfaces.mean_loss import MeanLoss
 from ...interfaces.workload import Workload
 from ..measurement.evaluation import in_eval_mode
 from ..measurement.recalibration import cumulative, updating
-from .update_rules import Settings, Unsupported, clipped
+from .engines.engine import Carry
+from .update_rules import Settings, clipped
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.fx import GraphModule
 
     from ..state import TrialState
-
-Carry = list["Tensor"]
-"""All tensors that updates change, each [R, …]: weights, kept values (buffers and frozen weights), slots."""
 
 
 class Blueprint:
@@ -225,43 +222,6 @@ class Blueprint:
         named = dict(zip([*self.weights, *self.kept], [*weights, *kept], strict=True))
         called = {f"model.{name}": value for name, value in named.items()}
         return torch.func.functional_call(self._objective, called, (batch,)), kept
-
-
-def trace(blueprint: Blueprint, carry: Carry, rates: Carry, data: Carry, index: Tensor) -> GraphModule:
-    """Trace one update of lanes into a graph that runs without Python code.
-
-    Args:
-        blueprint: The blueprint of the lanes.
-        carry: An example of the carry.
-        rates: An example of the rates of one update.
-        data: The tensors of the training data.
-        index: An example of the rows of each lane's batch, int64[R, B].
-
-    Raises:
-        Unsupported: The update cannot be traced.
-    """
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    def update(carry: Carry, rates: Carry, data: Carry, index: Tensor) -> Carry:
-        return blueprint.update(carry, rates, data, index)
-
-    try:
-        with torch.no_grad():
-            return make_fx(update)(carry, rates, data, index)
-    except Exception as error:
-        raise Unsupported(
-            f"an update cannot be traced ({type(error).__name__}: {first_line(error)})"
-        ) from error
-
-
-def flat_rows(weights: Carry) -> Tensor:
-    """Return the weights of lanes as rows, [R, P]."""
-    return torch.cat([weight.reshape(len(weight), -1) for weight in weights], 1)
-
-
-def first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:160] if lines else ""
 
 
 class _Outputs(nn.Module):

@@ -4,60 +4,56 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 
-from ..device import flushing_denormals
-from .cost_model import worth_compiling, worth_tracing
-from .engines.inductor import Compiling
+from ...core.choices import EngineName
+from .engines.choice import Engines
+from .engines.engine import Carry, EngineProgram, Example
+from .engines.inductor import Compiling, Scanned
 from .engines.libraries import Libraries
-from .engines.scan import Example, Scan
-from .program import Blueprint, Carry, flat_rows, trace
+from .engines.traced import Traced, operations_of, trace
+from .engines.vmapped import Vmapped, flat_rows
+from .engines.xla.program import XlaProgram
+from .program import Blueprint
 from .update_rules import Unsupported
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
-Level = Literal["vmapped", "traced", "compiled"]
-
 
 class Program:
-    """Update all lanes at one batch size."""
+    """Update all lanes at one batch size, on an engine that may change between calls.
 
-    def __init__(self, update: Callable[[Carry, Carry, Carry, Tensor], Carry], follow: int) -> None:
-        self.update = update
-        self.traced = False
+    Attributes:
+        current: The program of the present engine.
+        compiling: The compiler of the next one, which runs beside it; None: there is none.
+        tried: Whether a faster engine was looked for.
+    """
+
+    def __init__(self, current: EngineProgram) -> None:
+        self.current = current
         self.compiling: Compiling | None = None
-        self.scan: Scan | None = None
-        self._follow = follow
+        self.tried = False
 
     @property
-    def level(self) -> Level:
-        return "compiled" if self.scan is not None else "traced" if self.traced else "vmapped"
+    def engine(self) -> EngineName:
+        return self.current.engine
 
-    def run(self, carry: Carry, rates: Carry, data: Carry, index: Tensor) -> tuple[Carry, Tensor | None]:
+    def run(self, carry: Carry, rates: Carry, index: Tensor) -> tuple[Carry, Tensor | None]:
         """Make U updates of all lanes.
 
         Args:
             carry: The carry of all lanes.
             rates: The rates of each update, [U, R] each.
-            data: The tensors of the training data.
             index: The rows of each batch, int64[U, R, B].
 
         Returns:
             The new carry, and the followed weights after each update, [U, R, P], or None.
         """
-        with torch.no_grad(), flushing_denormals(index.device):
-            if self.scan is not None:
-                return self.scan(carry, rates, data, index)
-            trail = []
-            for number, batch in enumerate(index):
-                carry = self.update(carry, [rate[number] for rate in rates], data, batch)
-                if self._follow:
-                    trail.append(flat_rows(carry[: self._follow]))
-            return carry, torch.stack(trail) if trail else None
+        return _made(self.current, carry, rates, index)
 
 
 class Programs:
@@ -70,6 +66,7 @@ class Programs:
         follow: The number of weight tensors that are returned after each update.
         tolerance: The largest relative difference between a compiled and a traced program.
         libraries: The store of compiled programs.
+        engines: The engines that are tried.
         say: A function that receives a line for each choice.
         graphs: The traced updates by batch size, which other programs of this width may share; None: none.
 
@@ -85,36 +82,39 @@ class Programs:
         follow: int,
         tolerance: float,
         libraries: Libraries,
+        engines: Engines,
         say: Callable[[str], None],
         graphs: dict[int, GraphModule] | None = None,
     ) -> None:
         self.blueprint, self.width, self.data = blueprint, width, data
         self._graphs = {} if graphs is None else graphs
         self.follow, self._tolerance, self._libraries, self._say = follow, tolerance, libraries, say
+        self._engines = engines
         self._programs: dict[int, Program] = {}
 
     @property
     def compiled(self) -> bool:
         """Return whether any program is compiled, or is being compiled."""
-        return any(
-            program.scan is not None or program.compiling is not None for program in self._programs.values()
-        )
+        programs = self._programs.values()
+        return any(each.engine in _COMPILED or each.compiling is not None for each in programs)
 
-    def at(self, size: int, updates: float, carry: Carry) -> Program:
+    def at(self, size: int, updates: float, carry: Callable[[], Carry]) -> Program:
         """Return the program for a batch size: the compiled one once it is ready.
 
         Args:
             size: Rows of a batch.
             updates: Updates that are left at this size; few do not repay tracing or compiling.
-            carry: The carry of all lanes, as an example.
+            carry: Returns the carry of all lanes, as an example; called where the engine changes.
         """
         program = self._programs.get(size)
         if program is None:
-            program = self._programs[size] = Program(self.blueprint.update, self.follow)
-        if not program.traced and worth_tracing(updates):
-            self._trace(program, size, updates, carry)
+            vmapped = Vmapped(self.blueprint.update, self.data, self.follow)
+            program = self._programs[size] = Program(vmapped)
+        if not program.tried and self._engines.worth_tracing(updates):
+            program.tried = True
+            self._trace(program, size, updates, carry())
         if program.compiling is not None and program.compiling.ready():
-            self._switch(program, size, carry)
+            self._switch(program, size, carry())
         return program
 
     def graph(self, size: int, carry: Carry) -> GraphModule:
@@ -130,7 +130,7 @@ class Programs:
         if size not in self._graphs:
             example = self.example(size, carry)
             rates = [rate[0] for rate in example[1]]
-            self._graphs[size] = trace(self.blueprint, carry, rates, self.data, example[3][0])
+            self._graphs[size] = trace(self.blueprint.update, carry, rates, self.data, example[3][0])
         return self._graphs[size]
 
     def wait(self) -> None:
@@ -146,47 +146,82 @@ class Programs:
                 program.compiling.stop()
 
     def _trace(self, program: Program, size: int, updates: float, carry: Carry) -> None:
-        example, graph = self.example(size, carry), self.graph(size, carry)
-        program.update, program.traced = graph, True
+        """Trace the program, and compile it with the first engine that can, where this repays."""
+        graph = self.graph(size, carry)
+        program.current = Traced(graph, self.data, self.follow)
+        operations = operations_of(graph)
         about = f"batch size {size}, {self.width} lanes, about {updates:,.0f} updates"
-        operations = sum(node.op == "call_function" for node in graph.graph.nodes)
-        if not worth_compiling(updates, operations):
+        worth = self._engines.worth_compiling(updates, operations)
+        if self._engines.compilers and not worth:
             self._say(
                 f"{about} of {operations} operations: traced, since compiling takes longer than it saves"
             )
-        elif carry[0].device.type != "cpu":
-            self._say(f"{about}: traced, since programs are compiled for the CPU only")
-        else:
+        for name in worth:
+            start = self._compile_with_xla if name == "xla" else self._start_inductor
             try:
-                program.compiling = Compiling(graph, example, self.follow, self._libraries)
-            except Unsupported as why:
-                self._say(f"{about}: traced, not compiled: {why}")
+                start(program, about, size, carry)
                 return
-            if not program.compiling.cached:
-                users = "this run and later ones" if program.compiling.kept else "this run alone"
-                self._say(f"{about}: traced, until it is compiled, for {users}")
+            except Unsupported as why:
+                self._say(f"{about}: traced, not compiled{' by XLA' if name == 'xla' else ''}: {why}")
+
+    def _compile_with_xla(self, program: Program, about: str, size: int, carry: Carry) -> None:
+        """Compile the program at once, in this process.
+
+        Raises:
+            Unsupported: It cannot be compiled, or computes something else.
+        """
+        example, began = self.example(size, carry), time.perf_counter()
+        compiled = XlaProgram(self.graph(size, carry), example, self.follow)
+        self._compare(compiled, program, example)
+        program.current = compiled
+        self._say(f"{about}: compiled by XLA in {time.perf_counter() - began:.1f} s")
+
+    def _start_inductor(self, program: Program, about: str, size: int, carry: Carry) -> None:
+        """Start torch's compiler in another process.
+
+        Raises:
+            Unsupported: Nothing can be compiled.
+        """
+        if carry[0].device.type != "cpu":
+            raise Unsupported("programs are compiled for the CPU only")
+        program.compiling = Compiling(
+            self.graph(size, carry), self.example(size, carry), self.follow, self._libraries
+        )
+        if not program.compiling.cached:
+            users = "this run and later ones" if program.compiling.kept else "this run alone"
+            self._say(f"{about}: traced, until it is compiled, for {users}")
 
     def _switch(self, program: Program, size: int, carry: Carry) -> None:
-        """Switch to the compiled program if it agrees with the graph, since compilers can be wrong."""
+        """Switch to the program that torch's compiler made, if it agrees with the graph."""
         compiling, program.compiling = program.compiling, None
         assert compiling is not None
-        about = f"batch size {size}, {self.width} lanes"
-        example = self.example(size, carry)
-        traced = program.run(*example)[0]
+        about, example = f"batch size {size}, {self.width} lanes", self.example(size, carry)
         try:
             with compiling.scan() as (scan, seconds):
-                compiled, _ = scan(*example)
+                compiled = Scanned(scan, self.data)
+                _made(compiled, example[0], example[1], example[3])
+            self._compare(compiled, program, example)
         except Unsupported as why:
             self._say(f"{about}: traced, not compiled: {why}")
             return
+        program.current = compiled
+        self._say(f"{about}: compiled {'before' if compiling.cached else f'in {seconds:.0f} s'}")
+
+    def _compare(self, compiled: EngineProgram, program: Program, example: Example) -> None:
+        """Compare two updates of a compiled program with the graph's, since compilers can be wrong.
+
+        Raises:
+            Unsupported: The weights differ by more than the tolerance.
+        """
+        carry, rates, _, index = example
         count = len(self.blueprint.weights)
-        one, other = flat_rows(compiled[:count]).double(), flat_rows(traced[:count]).double()
+        one, other = (
+            flat_rows(_made(each, carry, rates, index)[0][:count]).double()
+            for each in (compiled, program.current)
+        )
         apart = ((one - other).norm(dim=1) / other.norm(dim=1)).nan_to_num(0.0)
         if not torch.equal(one.isfinite(), other.isfinite()) or apart.max() > self._tolerance:
-            self._say(f"{about}: traced, since the compiled program computes something else")
-            return
-        program.scan = scan
-        self._say(f"{about}: compiled {'before' if compiling.cached else f'in {seconds:.0f} s'}")
+            raise Unsupported("the compiled program computes something else")
 
     def example(self, size: int, carry: Carry) -> Example:
         """Return the input of two updates: the current carry, random samples, and hyperparameters of 0.01.
@@ -202,3 +237,12 @@ class Programs:
         ]
         index = torch.randint(n, (2, self.width, size), generator=torch.Generator().manual_seed(0))
         return carry, self.blueprint.rates(numbers, 0, 2), self.data, index.to(device)
+
+
+_COMPILED: tuple[EngineName, ...] = ("inductor", "xla")
+
+
+def _made(program: EngineProgram, carry: Carry, rates: Carry, index: Tensor) -> tuple[Carry, Tensor | None]:
+    """Make some updates with a program of an engine; see :meth:`Program.run`."""
+    loaded, trail = program.run(program.load(carry), rates, index)
+    return program.unload(loaded), trail

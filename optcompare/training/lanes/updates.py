@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -13,6 +13,7 @@ from ...core.comparison import Budget
 from ...core.schedule import depends_on_budget, schedule_of
 from ..data import TensorSource
 from ..loop.batch_plan import Plan
+from .engines.engine import Carry, EngineProgram
 from .families import columns
 from .lane import Lane, running
 from .program_cache import Programs
@@ -35,8 +36,6 @@ class LanesUpdates:
         budget: The budget of each trial.
         source: The training data.
 
-    Attributes:
-        carry: All tensors that updates change, [R, …] each.
     """
 
     def __init__(
@@ -51,11 +50,21 @@ class LanesUpdates:
         self._device = source.tensors[0].device
         self._places = [number % len(lanes) for number in range(programs.width)]
         blueprint = programs.blueprint
-        self.carry = blueprint.stack([lanes[place].state for place in self._places])
+        self._carry: Carry | None = blueprint.stack([lanes[place].state for place in self._places])
+        self._loaded: tuple[EngineProgram, Any] | None = None
         self._numbers = columns([numbers[place] for place in self._places], blueprint.numbers, self._device)
         schedule = lanes[0].trial.arm.schedule
         self._schedule = schedule_of(schedule) if depends_on_budget(schedule) else None
         self._update_seconds = max(lane.pace for lane in lanes) * len(lanes)
+
+    @property
+    def carry(self) -> Carry:
+        """Return all tensors that updates change, [R, …] each."""
+        if self._carry is None:
+            assert self._loaded is not None
+            program, loaded = self._loaded
+            self._carry = program.unload(loaded)
+        return self._carry
 
     def make(self, plans: Mapping[int, Plan], plan: Plan, stop: int, until: Callable[[], bool]) -> bool:
         """Make updates of an epoch up to a position.
@@ -73,7 +82,7 @@ class LanesUpdates:
         position = running(self._lanes)[0].progress.position
         for size, group in groupby(plan.sizes[position:stop]):
             rest = len(list(group))
-            program = self._programs.at(size, self._expected(plan, size), self.carry)
+            program = self._programs.at(size, self._expected(plan, size), lambda: self.carry).current
             while rest:
                 began = time.perf_counter()
                 most = max(
@@ -87,14 +96,21 @@ class LanesUpdates:
                 rates = self._programs.blueprint.rates(
                     self._numbers, done, count, self._factors(done, count, size)
                 )
-                carry, trail = program.run(self.carry, rates, self._programs.data, index)
+                trail = self._run(program, rates, index)
                 self._count(count, size, trail)
-                self.carry = carry
                 self._update_seconds = (time.perf_counter() - began) / count
                 position, rest = position + count, rest - count
                 if position < stop and until():
                     return True
         return False
+
+    def _run(self, program: EngineProgram, rates: Carry, index: Tensor) -> Tensor | None:
+        """Make updates with a program, and keep the carry in the form of its engine."""
+        if self._loaded is None or self._loaded[0].engine != program.engine:
+            self._loaded = program, program.load(self.carry)
+        loaded, trail = program.run(self._loaded[1], rates, index)
+        self._loaded, self._carry = (program, loaded), None
+        return trail
 
     def _factors(self, done: int, count: int, size: int) -> list[float]:
         """Return the factors of the schedule for the next updates; empty without a schedule."""

@@ -63,8 +63,8 @@ class TestWorth:
 
     def test_compiling_is_repaid_half_by_this_run(self):
         """100 operations of 3 µs: 20 000 updates take 6 s less, half of the compiler's 12 s."""
-        assert (worth_compiling(19_999, 100), worth_compiling(20_001, 100)) == (False, True)
-        assert worth_compiling(20_001, 99) is False
+        assert [worth_compiling("inductor", updates, 100) for updates in (19_999, 20_001)] == [False, True]
+        assert worth_compiling("inductor", 20_001, 99) is False
 
 
 def asked(registry, **question):
@@ -90,7 +90,7 @@ class TestAuto:
         """How a long run is dealt out where an update of all lanes takes so long, without training it."""
         monkeypatch.setattr("optcompare.training.lanes.admission._seconds", lambda *arguments: lane_seconds)
         monkeypatch.setattr(
-            "optcompare.training.lanes.program_cache.worth_compiling", lambda updates, operations: False
+            "optcompare.training.lanes.engines.choice.worth_compiling", lambda *arguments: False
         )
         prepared, said = asked(registry, budget=Budget("epochs", 2000)), []
         trials = prepared.setup.comparison.trials()
@@ -119,10 +119,8 @@ class TestAuto:
 def eager(monkeypatch, tmp_path):
     """Everything is traced and compiled, into a cache of this test's own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("optcompare.training.lanes.program_cache.worth_tracing", lambda updates: True)
-    monkeypatch.setattr(
-        "optcompare.training.lanes.program_cache.worth_compiling", lambda updates, operations: True
-    )
+    monkeypatch.setattr("optcompare.training.lanes.engines.choice.worth_tracing", lambda updates: True)
+    monkeypatch.setattr("optcompare.training.lanes.engines.choice.worth_compiling", lambda *arguments: True)
 
 
 def told(result, part):

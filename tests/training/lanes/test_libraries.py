@@ -204,9 +204,9 @@ with entry.locked(), entry.on_trial():
 
     @pytest.mark.slow
     def test_a_run_goes_on_traced(self, log, monkeypatch):
-        monkeypatch.setattr("optcompare.training.lanes.program_cache.worth_tracing", lambda updates: True)
+        monkeypatch.setattr("optcompare.training.lanes.engines.choice.worth_tracing", lambda updates: True)
         monkeypatch.setattr(
-            "optcompare.training.lanes.program_cache.worth_compiling", lambda *arguments: True
+            "optcompare.training.lanes.engines.choice.worth_compiling", lambda *arguments: True
         )
         monkeypatch.setattr(CacheEntry, "refusal", lambda self: "loading it ended a process before")
         lanes, loop = both(small_workload(), "full")
@@ -281,9 +281,9 @@ class TestTrusted:
     def test_where_nothing_can_be_written_lanes_are_traced(self, log, cache, monkeypatch, tmp_path):
         import torch._inductor.codecache  # noqa: F401 (its import creates the temporary directory)
 
-        monkeypatch.setattr("optcompare.training.lanes.program_cache.worth_tracing", lambda updates: True)
+        monkeypatch.setattr("optcompare.training.lanes.engines.choice.worth_tracing", lambda updates: True)
         monkeypatch.setattr(
-            "optcompare.training.lanes.program_cache.worth_compiling", lambda *arguments: True
+            "optcompare.training.lanes.engines.choice.worth_compiling", lambda *arguments: True
         )
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
         cache.touch()

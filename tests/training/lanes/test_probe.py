@@ -34,7 +34,7 @@ def test_a_probe_changes_no_generator_and_uses_no_program(lanes, monkeypatch):
     with torch_settings(1):
         probed = probe(lanes, group(lanes), 500)
     assert torch.equal(before, torch.get_rng_state())
-    assert (probed.operations > 5, probed.compiles, probed.cached) == (True, False, False)
+    assert (probed.operations > 5, probed.compiler, probed.cached) == (True, None, False)
     assert lanes.families.all_programs() == []
 
 
@@ -44,7 +44,7 @@ def test_a_group_takes_over_the_traced_update_of_its_probe(lanes, monkeypatch):
         monkeypatch.setattr(program_cache, "trace", lambda *_: pytest.fail("it was traced again"))
         family = lanes.families.of(group(lanes)[0])
         carry = family.blueprint.stack([lanes.loop.run(group(lanes)[0], None).state()] * 3)
-        assert lanes.families.programs(family, 3).at(5, 500, carry).traced
+        assert lanes.families.programs(family, 3).at(5, 500, lambda: carry).engine == "traced"
 
 
 def test_few_updates_are_neither_traced_nor_looked_for(lanes):
@@ -53,13 +53,14 @@ def test_few_updates_are_neither_traced_nor_looked_for(lanes):
 
 
 @pytest.mark.parametrize(
-    ("found", "compiles", "cached"), [(None, False, False), (False, True, False), (True, True, True)]
+    ("found", "compiler", "cached"),
+    [(None, None, False), (False, "inductor", False), (True, "inductor", True)],
 )
-def test_a_long_group_is_looked_for_in_the_cache(lanes, monkeypatch, found, compiles, cached):
+def test_a_long_group_is_looked_for_in_the_cache(lanes, monkeypatch, found, compiler, cached):
     monkeypatch.setattr(probing, "is_compiled", lambda *_: found)
     with torch_settings(1):
         probed = probe(lanes, group(lanes), 1e9)
-    assert (probed.compiles, probed.cached) == (compiles, cached)
+    assert (probed.compiler, probed.cached) == (compiler, cached)
 
 
 def test_what_cannot_run_in_lanes_is_not_timed(registry):

@@ -56,7 +56,7 @@ class TestAgreement:
     @pytest.mark.slow
     @pytest.mark.parametrize("optimizer", OPTIMIZERS)
     def test_a_traced_program_does_the_same(self, monkeypatch, optimizer):
-        monkeypatch.setattr("optcompare.training.lanes.program_cache.worth_tracing", lambda updates: True)
+        monkeypatch.setattr("optcompare.training.lanes.engines.choice.worth_tracing", lambda updates: True)
         lanes, loop = both(small_workload(), "mini:4", optimizer)
         agree(lanes, loop, rtol=1e-10)
         assert any(
@@ -272,7 +272,7 @@ class TestEnds:
     @pytest.mark.parametrize("until", ["first record", "second task"])
     def test_an_interrupted_run_keeps_what_was_measured(self, tmp_path, monkeypatch, until):
         monkeypatch.setattr(
-            "optcompare.training.lanes.program_cache.worth_compiling", lambda updates, operations: False
+            "optcompare.training.lanes.engines.choice.worth_compiling", lambda *arguments: False
         )
         result = compare(
             "line",

@@ -8,20 +8,24 @@ import io
 import platform
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from ..program import first_line
+from ....core.choices import EngineName
+from ...device import flushing_denormals
 from ..update_rules import Unsupported
 from .compiler_process import CompilerProcess
+from .engine import Carry, Example
 from .libraries import Libraries
-from .scan import CompilerJob, Example, Scan, forms_of, loaded
+from .scan import CompilerJob, Scan, forms_of, loaded
+from .traced import first_line
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.fx import GraphModule
 
 _PROBING_SECONDS, _LOADING_SECONDS = 0.2, 60.0
@@ -69,6 +73,30 @@ def is_compiled(step: GraphModule, example: Example, follow: int, libraries: Lib
         return None if entry.refusal() is not None else entry.is_intact()
     except Exception:  # no home and no temporary directory
         return None
+
+
+class Scanned:
+    """Make updates with a program that torch's compiler made.
+
+    Args:
+        scan: The program.
+        data: The tensors of the training data.
+    """
+
+    engine: EngineName = "inductor"
+
+    def __init__(self, scan: Scan, data: Carry) -> None:
+        self._scan, self._data = scan, data
+
+    def load(self, carry: Carry) -> Carry:
+        return carry
+
+    def run(self, loaded: Carry, rates: Sequence[Tensor], index: Tensor) -> tuple[Carry, Tensor | None]:
+        with torch.no_grad(), flushing_denormals(index.device):
+            return self._scan(loaded, list(rates), self._data, index)
+
+    def unload(self, loaded: Carry) -> Carry:
+        return loaded
 
 
 class Compiling:

@@ -21,9 +21,10 @@ import torch
 from torch import nn
 
 from ....core.environment import COMPILER_CACHE, environment_variable
-from ..program import Carry, flat_rows
 from ..update_rules import Unsupported
+from .engine import Carry, Example
 from .libraries import CacheEntry
+from .vmapped import flat_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 _SAFE_PATH = "PYTHONSAFEPATH"
 
-Example = tuple[Carry, Carry, Carry, "Tensor"]
 Forms = list[list[tuple[tuple[int, ...], tuple[int, ...], torch.dtype]]]
 Scan = Callable[[Carry, Carry, Carry, "Tensor"], "tuple[Carry, Tensor | None]"]
 

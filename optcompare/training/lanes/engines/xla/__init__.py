@@ -1,0 +1,1 @@
+"""The engine that runs a traced program with XLA, through jax."""
