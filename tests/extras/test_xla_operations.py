@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -91,8 +92,12 @@ def test_operations_on_two_tensors_promote_dtypes_as_torch_does(name):
         agree(operation, one, other)
     if "Scalar" in packet.overloads():
         for scalar in (3, 1.5):
-            agree(lambda x, scalar=scalar: packet.Scalar(x, scalar), drawn((2, 3)))
-            agree(lambda x, scalar=scalar: packet.Scalar(x, scalar), torch.tensor([7, -8, 9]))
+            agree(partial(_with, packet.Scalar, scalar), drawn((2, 3)))
+            agree(partial(_with, packet.Scalar, scalar), torch.tensor([7, -8, 9]))
+
+
+def _with(operation, scalar, x):
+    return operation(x, scalar)
 
 
 @pytest.mark.parametrize("name", ["bitwise_and", "bitwise_or", "bitwise_xor"])

@@ -71,7 +71,7 @@ _OF_TWO: dict[str, Operation] = {
     "mul": jnp.multiply,
     "maximum": jnp.maximum,
     "minimum": jnp.minimum,
-    "fmod": lax.rem,
+    "fmod": lambda a, b: lax.rem(*jnp.broadcast_arrays(a, b)),
     "remainder": jnp.remainder,
     "eq": jnp.equal,
     "ne": jnp.not_equal,

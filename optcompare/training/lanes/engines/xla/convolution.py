@@ -190,14 +190,29 @@ def _adaptive_mean_backward(grad: Array, x: Array) -> Array:
     return _resized(grad, height.T, width.T)
 
 
-@operation("upsample_nearest2d.default", "upsample_bilinear2d.default")
-def _upsampled(x: Array, sizes: Sequence[int], *options: Any) -> Array:
-    return _resized(x, *_interpolation(x.shape[-2:], sizes, options))
+@operation("upsample_nearest2d.default")
+def _nearest(x: Array, sizes: Sequence[int], *scales: float | None) -> Array:
+    return _resized(x, *_interpolation(x.shape[-2:], sizes, scales))
 
 
-@operation("upsample_nearest2d_backward.default", "upsample_bilinear2d_backward.default")
-def _upsampled_backward(grad: Array, sizes: Sequence[int], before: Sequence[int], *options: Any) -> Array:
-    height, width = _interpolation(before[-2:], sizes, options)
+@operation("upsample_nearest2d_backward.default")
+def _nearest_backward(
+    grad: Array, sizes: Sequence[int], before: Sequence[int], *scales: float | None
+) -> Array:
+    height, width = _interpolation(before[-2:], sizes, scales)
+    return _resized(grad, height.T, width.T)
+
+
+@operation("upsample_bilinear2d.default")
+def _bilinear(x: Array, sizes: Sequence[int], aligned: bool, *scales: float | None) -> Array:
+    return _resized(x, *_interpolation(x.shape[-2:], sizes, scales, aligned))
+
+
+@operation("upsample_bilinear2d_backward.default")
+def _bilinear_backward(
+    grad: Array, sizes: Sequence[int], before: Sequence[int], aligned: bool, *scales: float | None
+) -> Array:
+    height, width = _interpolation(before[-2:], sizes, scales, aligned)
     return _resized(grad, height.T, width.T)
 
 
@@ -213,17 +228,20 @@ def _means(size: int, wanted: int) -> torch.Tensor:
     return torch.nn.functional.adaptive_avg_pool1d(eye, wanted)[0].T
 
 
-def _interpolation(before: Sequence[int], sizes: Sequence[int], options: Sequence[Any]) -> list[torch.Tensor]:
-    """Return the maps of interpolation of rows and columns; the options are those of the operation."""
-    *aligned, by_height, by_width = options
-    maps = []
+def _interpolation(
+    before: Sequence[int],
+    sizes: Sequence[int],
+    scales: Sequence[float | None],
+    aligned: bool | None = None,
+) -> list[torch.Tensor]:
+    """Return the maps of rows and columns: to the nearest element (``aligned`` is None), or linear."""
+    maps, aten = [], torch.ops.aten
+    by_height, by_width = scales or (None, None)
     for size, wanted, scale in zip(before, sizes, (by_height, by_width), strict=True):
         eye = torch.eye(size, dtype=torch.float64)[None]
-        aten = torch.ops.aten
-        resized = (
-            aten.upsample_linear1d(eye, [wanted], *aligned, scale)
-            if aligned
-            else aten.upsample_nearest1d(eye, [wanted], scale)
-        )
+        if aligned is None:
+            resized = aten.upsample_nearest1d(eye, [wanted], scale)
+        else:
+            resized = aten.upsample_linear1d(eye, [wanted], aligned, scale)
         maps.append(resized[0].T)
     return maps

@@ -241,6 +241,7 @@ def _embedding(weight: Array, index: Array, *options: Any, **more: Any) -> Array
 
 @operation("gather.default")
 def _gather(x: Array, dim: int, index: Array, sparse_grad: bool = False) -> Array:
+    x = x[tuple(slice(None if axis == dim % x.ndim else size) for axis, size in enumerate(index.shape))]
     if index.shape[dim] == 1 and x.shape[dim] <= _FEW:
         return jnp.sum(jnp.where(_at(x, dim, index), x, 0), axis=dim, keepdims=True, dtype=x.dtype)
     return jnp.take_along_axis(x, index, axis=dim, mode=_IN_BOUNDS)
@@ -249,18 +250,24 @@ def _gather(x: Array, dim: int, index: Array, sparse_grad: bool = False) -> Arra
 @operation("scatter.value", "scatter.src")
 def _scatter(x: Array, dim: int, index: Array, values: Any) -> Array:
     values = jnp.asarray(values, x.dtype)
-    if index.shape[dim] == 1 and all(
-        a == b for axis, (a, b) in enumerate(zip(x.shape, index.shape, strict=True)) if axis != dim % x.ndim
-    ):
+    single = [1 if axis == dim % x.ndim else size for axis, size in enumerate(x.shape)]
+    if list(index.shape) == single and x.shape[dim] <= _FEW:
         return jnp.where(_at(x, dim, index), values, x)
-    return jnp.put_along_axis(x, index, values, axis=dim, inplace=False, mode=_IN_BOUNDS)
+    values = values[tuple(map(slice, index.shape))] if values.ndim else values
+    return x.at[_places(dim, index)].set(values, mode=_IN_BOUNDS)
 
 
 @operation("scatter_add.default")
 def _scatter_add(x: Array, dim: int, index: Array, values: Array) -> Array:
-    grid = list(jnp.meshgrid(*(jnp.arange(size) for size in index.shape), indexing="ij", sparse=True))
+    values = values[tuple(map(slice, index.shape))]
+    return x.at[_places(dim, index)].add(values, mode=_IN_BOUNDS)
+
+
+def _places(dim: int, index: Array) -> tuple[Array, ...]:
+    """Return the indices of all dimensions for an index along one."""
+    grid = list(jnp.meshgrid(*map(jnp.arange, index.shape), indexing="ij", sparse=True))
     grid[dim] = index
-    return x.at[tuple(grid)].add(values[tuple(slice(size) for size in index.shape)], mode=_IN_BOUNDS)
+    return tuple(grid)
 
 
 _FEW = 256
