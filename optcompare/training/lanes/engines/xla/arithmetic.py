@@ -131,7 +131,7 @@ def _rsub(a: Any, b: Any, alpha: float = 1) -> Array:
 @operation("pow.Tensor_Scalar", "pow.Tensor_Tensor", "pow.Scalar")
 def _pow(a: Any, b: Any) -> Array:
     if isinstance(b, (int, float)) and b in (0.5, -0.5, 2, 3):
-        root = {0.5: jnp.sqrt, -0.5: lambda x: 1 / jnp.sqrt(x), 2: lambda x: x * x, 3: lambda x: x * x * x}
+        root: dict[float, Operation] = {0.5: jnp.sqrt, -0.5: lambda x: 1 / jnp.sqrt(x), 2: lambda x: x * x, 3: lambda x: x * x * x}
         return root[b](promoted(a, b)[0])
     return jnp.power(*promoted(a, b))
 
