@@ -1,7 +1,7 @@
 """Look for garbage where there can be some: while a command trains, and rarely among imported modules.
 
-Modules hold hundreds of thousands of objects, and none of them is garbage: to look at them all takes a tenth of
-a short command, and a tenth again while the process ends.
+Modules hold hundreds of thousands of objects, and none of them is garbage: to look at them all takes a tenth
+of a short command, and a tenth again while the process ends.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def collect_as_usual() -> None:
 
 
 def collect_no_more() -> None:
-    """Exempt all objects so far from the collections while the process ends, which frees its memory anyway."""
+    """Exempt all objects so far from the collections while the process ends, which frees its memory."""
     gc.freeze()
 
 

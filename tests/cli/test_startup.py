@@ -71,6 +71,15 @@ def test_no_object_is_looked_at_while_a_process_ends():
     assert gc.get_freeze_count() >= len(kept)
 
 
+def test_the_installed_command_ends_without_a_last_look_for_garbage():
+    code = "import atexit, gc; atexit.register(lambda: print('frozen', gc.get_freeze_count() > 0)); "
+    code += "from optcompare.cli.main import process; process()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=True
+    )
+    assert "frozen True" in done.stdout
+
+
 LOOK = """
 import gc
 from dataclasses import dataclass
