@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from ..core.parameters import parameters
+from ..core.parameters import Parameter, parameters
 from ..errors import PluginError
 from ..interfaces.optimizer import hyperparameters
+from .torch_sources import described
 
 if TYPE_CHECKING:
     from ..registry.entries import Entry, PluginInfo
@@ -38,11 +39,11 @@ def print_entries(kind: str, entries: Mapping[str, Entry], *, title: bool) -> No
         out.print(Text(kind, style="bold underline"))
     for entry in entries.values():
         try:
-            known = _parameters(kind, entry.factory)
+            doc, known = _described(kind, entry)
         except PluginError as error:  # Its path leads nowhere; the others are listed nevertheless.
             out.print(Text.assemble((entry.name, "bold"), f"  {error}"), soft_wrap=not out.is_terminal)
             continue
-        doc = " ".join((inspect.getdoc(entry.factory) or "").partition("\n\n")[0].split())
+        doc = " ".join(inspect.cleandoc(doc).partition("\n\n")[0].split())
         doc = doc.replace("``", "")  # marks of web pages, not of a terminal
         out.print(Text.assemble((entry.name, "bold"), f"  {doc}"), soft_wrap=not out.is_terminal)
         shown = " ".join(str(parameter) for parameter in known if parameter.name not in _IMPLEMENTATION)
@@ -53,7 +54,16 @@ def print_entries(kind: str, entries: Mapping[str, Entry], *, title: bool) -> No
         out.print(Text(hint, style="dim"), soft_wrap=not out.is_terminal)
 
 
-def _parameters(kind: str, factory: Callable[..., Any]) -> Sequence[Any]:
+def _described(kind: str, entry: Entry) -> tuple[str, Sequence[Parameter]]:
+    """Return the docstring of what is registered, or its beginning, and the parameters."""
+    if kind == "optimizers" and isinstance(entry.registered, str):
+        found = described(entry.registered)
+        if found is not None:
+            return found.paragraph, found.hyperparameters
+    return inspect.getdoc(entry.factory) or "", _parameters(kind, entry.factory)
+
+
+def _parameters(kind: str, factory: Callable[..., Any]) -> Sequence[Parameter]:
     """List the parameters of a factory; executors, panels and trackers have an address instead."""
     if kind in ("executors", "panels", "trackers"):
         return ()  # executors and trackers take an address, not a spec

@@ -19,7 +19,7 @@ from .plugins import list_, new_plugin, plugins
 from .report import report
 from .run import run
 from .scaling import scaling
-from .startup import collect_rarely
+from .startup import collect_no_more, collect_rarely
 
 _OF_THE_MACHINE = {
     errno.EACCES,
@@ -117,6 +117,7 @@ def process() -> None:
     finally:
         for number in ending_signals():
             signal.signal(number, signal.SIG_IGN)
+        collect_no_more()
 
 
 def _interrupted(number: int, frame: object) -> None:

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .startup import CollectRarelyAtTheEnd, collect_as_usual
+
 if TYPE_CHECKING:
     from ..execution.run_options import RunOptions
+    from ..execution.runner import Observer
     from ..planning.prepare import Prepared
     from ..report.result import Result
     from ..storage.previous_run import PreviousRun
@@ -82,7 +85,11 @@ def run_one(run: PreparedRun, reporter: Reporter, options: RunOptions, *, force:
     reporter.question(prepared.setup.comparison, prepared.notes)
     known = len(warnings)
     with reporter.progress() as bar:
-        options = dataclasses.replace(options, observers=[] if bar is None else [bar])
+        observers: list[Observer] = [] if bar is None else [bar]
+        if not prepared.setup.comparison.stop_at_goal:  # a study trains models after its trials, too
+            observers.append(CollectRarelyAtTheEnd())
+        options = dataclasses.replace(options, observers=observers)
+        collect_as_usual()
         if run.previous is None:
             result = execute(prepared, run.out, options)
         else:

@@ -5,6 +5,7 @@ Nothing that was run before can change a stream.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import random
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 ORDER, TRAINING, STRATEGY, SAMPLE, DIAGNOSTIC, RECALIBRATION, SPLIT = 1, 2, 3, 4, 5, 6, 7
 GRID_SHIFT, TUNING_SEEDS, EVALUATION_ROWS = 8, 9, 10
+
+_MT19937_BYTES = 4 * (624 + 1)
+"""The state of NumPy's Mersenne Twister: 624 words and the position among them, four bytes each."""
 
 
 def seed_sequence(tag: int, *parts: int) -> np.random.SeedSequence:
@@ -135,12 +139,24 @@ def set_rng_state(state: dict[str, Any], device: torch.device | None = None) -> 
         torch.mps.set_rng_state(state["mps"])
 
 
+def _numpy_words() -> bytes | None:
+    """Return the memory of NumPy's global generator, which is read much faster than its state is set.
+
+    None stands for another bit generator than NumPy's own, whose memory has another size.
+    """
+    generator = np.random.get_bit_generator()  # type: ignore[attr-defined]
+    if type(generator) is not np.random.MT19937:
+        return None
+    return ctypes.string_at(generator.ctypes.state_address, _MT19937_BYTES)
+
+
 @contextmanager
 def preserved_rng() -> Iterator[None]:
     """Restore all global generators, those of all CUDA devices in use included, after the block."""
     import torch
 
-    on_cpu, python, numpy = torch.get_rng_state(), random.getstate(), np.random.get_state()
+    on_cpu, python, numpy = torch.get_rng_state(), random.getstate(), np.random.get_state(legacy=False)
+    words = _numpy_words()
     in_use = torch.cuda.is_available() and torch.cuda.is_initialized()
     on_cuda = torch.cuda.get_rng_state_all() if in_use else []
     try:
@@ -148,6 +164,8 @@ def preserved_rng() -> Iterator[None]:
     finally:
         torch.set_rng_state(on_cpu)
         random.setstate(python)
-        np.random.set_state(numpy)
+        # The words stay the same if nothing was drawn, or only a normal number that was drawn before.
+        if words is None or words != _numpy_words() or numpy["has_gauss"]:
+            np.random.set_state(numpy)
         if on_cuda:
             torch.cuda.set_rng_state_all(on_cuda)

@@ -1,11 +1,17 @@
-"""Optimizers of ``torch.optim`` that are built in another way than from parameters and hyperparameters."""
+"""Optimizers of ``torch.optim`` that are built in another way than from parameters and hyperparameters.
 
-from typing import Literal
+Each function imports torch by itself, so that a list of optimizers starts fast.
+"""
 
-import torch
-from torch import nn
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
 
 from optcompare import ComparisonError
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
 
 
 def muon(
@@ -18,8 +24,10 @@ def muon(
     eps: float = 1e-7,
     ns_steps: int = 5,
     adjust_lr_fn: str | None = None,
-) -> torch.optim.Optimizer:
+) -> Optimizer:
     """Orthogonalised momentum, for models whose trainable parameters are all matrices."""
+    from torch.optim import Muon
+
     for name, weight in model.named_parameters():
         if weight.requires_grad and weight.ndim != 2:
             raise ComparisonError(
@@ -28,7 +36,7 @@ def muon(
                 "dimensions, or use adamw"
             )
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    return torch.optim.Muon(
+    return Muon(
         weights, lr, weight_decay, momentum, nesterov, eps=eps, ns_steps=ns_steps, adjust_lr_fn=adjust_lr_fn
     )
 
@@ -43,19 +51,21 @@ def lbfgs(
     tolerance_change: float = 1e-9,
     history_size: int = 100,
     line_search_fn: Literal["strong_wolfe"] | None = "strong_wolfe",
-) -> torch.optim.Optimizer:
+) -> Optimizer:
     """Limited-memory BFGS, for full batches: an update is up to max_iter iterations of one pass or more.
 
     The default is five iterations in place of torch's 20, so that curves have enough points. The history is
     kept between updates. An update costs one pass more than its iterations.
     """
+    from torch.optim import LBFGS
+
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    return torch.optim.LBFGS(
+    return LBFGS(
         weights, lr, max_iter, max_eval, tolerance_grad, tolerance_change, history_size, line_search_fn
     )
 
 
-def sparseadam(model: nn.Module, *, lr: float = 1e-3) -> torch.optim.Optimizer:
+def sparseadam(model: nn.Module, *, lr: float = 1e-3) -> Optimizer:
     """Not available: it takes sparse gradients only."""
     raise ComparisonError(
         "optimizer sparseadam takes sparse gradients only, and these models' are dense; use adam"

@@ -147,6 +147,16 @@ def test_parameters_without_annotations_take_anything_and_collectors_are_no_para
     assert bind(found, parse("u:3:name=x"), kind="workload") == {"size": 3, "name": "x"}
 
 
+def test_annotations_that_cannot_be_evaluated_leave_the_others_as_they_are():
+    def build(model: Absent, *, lr: float, search: Tail | None = None) -> Absent: ...  # noqa: F821
+
+    assert parameters(build) == [
+        Parameter("model", Any, REQUIRED),
+        Parameter("lr", float, REQUIRED),
+        Parameter("search", Optional[Tail], None),  # noqa: UP045
+    ]
+
+
 def test_parameters_of_torch_optimizers_are_readable():
     values = bind(
         parameters(torch.optim.Adam, skip=1),

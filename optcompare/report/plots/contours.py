@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
+from .spline import spline_matrix
 from .style import Floats
 
 SHADES = LinearSegmentedColormap.from_list("shades", ["#FFFFFF", "#D3D8DF"])
@@ -48,12 +49,10 @@ def refined(x: Floats, y: Floats, loss: Floats) -> tuple[Floats, Floats, Floats]
         y: The y coordinates, float[m].
         loss: The loss at the points of the grid, float[m, n].
     """
-    from scipy.interpolate import RectBivariateSpline  # slow to import, and only contours need it
-
     if min(loss.shape) < 4 or not np.isfinite(loss).all():
         return x, y, loss
     fine_x, fine_y = (np.linspace(axis[0], axis[-1], 4 * len(axis) - 3) for axis in (x, y))
-    fine: Floats = RectBivariateSpline(y, x, loss)(fine_y, fine_x)
+    fine: Floats = spline_matrix(y, fine_y) @ loss @ spline_matrix(x, fine_x).T
     # Next to a cliff splines overshoot: they dip far deeper than the valley that the grid has seen.
     swings = fine.min() < loss.min() - 0.1 * (np.quantile(loss, 0.05) - loss.min())
     return (x, y, loss) if swings else (fine_x, fine_y, fine)
