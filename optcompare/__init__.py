@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .interfaces.diagnostic import Snapshot as Moment  # noqa: F401, the old name
     from .interfaces.diagnostic import Snapshot as Snapshot
     from .interfaces.executor import Demand as Demand
+    from .interfaces.lane_rule import LaneRule as LaneRule
     from .interfaces.metrics import accuracy as accuracy
     from .interfaces.strategy import Epoch as Epoch
     from .interfaces.strategy import StepStats as StepStats
@@ -84,6 +85,7 @@ _HOMES = {
         "WorkloadError",
     ],
     "interfaces.executor": ["Demand"],
+    "interfaces.lane_rule": ["LaneRule"],
     "registry.hookspecs": ["hookimpl"],
     "report.plots.panel": ["Panel"],
     "report.loading": ["load"],

@@ -14,7 +14,9 @@ from ...core.schedule import depends_on_budget, schedule_of
 from ..data import TensorSource
 from ..loop.batch_plan import Plan
 from .families import columns
+from .followed_path import followed_points
 from .lane import Lane, running
+from .program import Carry
 from .program_cache import Programs
 
 if TYPE_CHECKING:
@@ -56,6 +58,10 @@ class LanesUpdates:
         schedule = lanes[0].trial.arm.schedule
         self._schedule = schedule_of(schedule) if depends_on_budget(schedule) else None
         self._update_seconds = max(lane.pace for lane in lanes) * len(lanes)
+
+    def evaluated(self) -> Carry:
+        """Return the carry with the weights by which lanes are measured."""
+        return self._programs.blueprint.evaluated(self.carry, self._numbers)
 
     def make(self, plans: Mapping[int, Plan], plan: Plan, stop: int, until: Callable[[], bool]) -> bool:
         """Make updates of an epoch up to a position.
@@ -109,7 +115,10 @@ class LanesUpdates:
             if not lane.running:
                 continue
             if lane.follows and trail is not None:
-                for update, point in enumerate(trail[:, number].tolist(), lane.progress.updates + 1):
+                points = followed_points(
+                    self._programs.blueprint, trail[:, number], [one[number] for one in self._numbers]
+                )
+                for update, point in enumerate(points, lane.progress.updates + 1):
                     lane.progress.follow(update, point)
             seconds = (lane.progress.updates + count) * lane.pace
             lane.progress.count_updates(count, count * size, size, seconds)
