@@ -63,11 +63,13 @@ if TYPE_CHECKING:
     from .report.loading import load as load
     from .report.plots.panel import Panel as Panel
     from .report.result import Result as Result
+    from .verification.lane_rule_check import check_lane_rule as check_lane_rule
     from .verification.plugin_checks import check as check
 
 _HOMES = {
     "adapters.workload_from": ["workload_from"],
     "api.compare": ["compare"],
+    "verification.lane_rule_check": ["check_lane_rule"],
     "verification.plugin_checks": ["check"],
     "core.comparison": ["Arm", "Budget", "Comparison", "Trial"],
     "core.hold_out": ["hold_out"],

@@ -60,6 +60,16 @@ class LaneRules:
         for each in self.registered:
             _refuse_two([known.setdefault(each.optimizer, each), each], each.optimizer)
 
+    @classmethod
+    def single(cls, optimizer: type, rule: LaneRule) -> LaneRules:
+        """Return the rule of one optimizer class alone.
+
+        Args:
+            optimizer: The class.
+            rule: Its rule.
+        """
+        return cls([RegisteredRule(class_path(optimizer), rule, "")])
+
     def of(self, optimizer: type) -> LaneRule | None:
         """Return the rule of an optimizer class; None if there is none.
 
