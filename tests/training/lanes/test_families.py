@@ -241,7 +241,9 @@ class TestFallbacks:
         lanes, loop = both(workload, arms["strategies"], arms["optimizers"], updates=5)
         agree(lanes, loop, rtol=0)
         assert trainers(lanes) == {"loop"}
+        assert all(re.match(reason, text) for text in lanes.trials["fallback"])
         assert loop.notes == []
+        assert set(loop.trials["fallback"]) == {""}
         assert all(
             re.fullmatch(rf".*: \d trials? in the loop instead of lanes: {reason}.*", note)
             for note in lanes.notes
@@ -258,6 +260,12 @@ class TestFallbacks:
     def test_auto_says_nothing_of_a_short_run_that_goes_to_the_loop(self):
         result = compare(small_workload(), "mini:4", OwnSGD, seeds=2, updates=5, trainer="auto")
         assert (trainers(result), result.notes) == ({"loop"}, [])
+        assert set(result.trials["fallback"]) == {"there is no lane rule for the optimizer OwnSGD"}
+
+    def test_a_group_that_lanes_do_not_repay_is_named_in_the_table(self):
+        result = compare(small_workload(), "mini:4", seeds=2, updates=5, trainer="auto")
+        assert trainers(result) == {"loop"}
+        assert set(result.trials["fallback"]) == {"its group makes few updates, which do not repay lanes"}
 
     @pytest.mark.slow
     def test_a_rule_that_is_wrong_is_refused_by_the_check(self, monkeypatch):
@@ -282,10 +290,11 @@ class TestFallbacks:
         assert trainers(lanes) == {"lanes", "lanes+loop"}
         assert set(lanes.trials["status"]) == {"finished"}
         (note,) = lanes.notes
-        assert (
-            "in the loop instead of lanes: its batches have other sizes than the other lanes' from epoch 3 on"
-            in note
-        )
+        why = "its batches have other sizes than the other lanes' from epoch 3 on"
+        assert f"in the loop instead of lanes: {why}" in note
+        left = lanes.trials["trainer"] == "lanes+loop"
+        assert set(lanes.trials["fallback"][left]) == {why}
+        assert set(lanes.trials["fallback"][~left]) == {""}
 
     @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
     def test_lanes_that_strayed_end_as_in_the_loop(self, optimizer):
