@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ...interfaces.closures import takes_closure
 from ...interfaces.lane_rule import Flags, LaneRule, Numbers
 from ...interfaces.lane_rules import LaneRules
 
@@ -78,6 +79,8 @@ def settings_of(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor], rul
         Unsupported: There is no rule for the optimizer or one of its settings.
     """
     kind = type(optimizer).__name__
+    if takes_closure(optimizer):
+        raise Unsupported(f"{kind} evaluates loss and gradient itself, as often as it needs")
     rule = rules.of(type(optimizer))
     if rule is None:
         raise Unsupported(f"there is no lane rule for the optimizer {kind}")
