@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .interfaces.diagnostic import Snapshot as Moment  # noqa: F401, the old name
     from .interfaces.diagnostic import Snapshot as Snapshot
     from .interfaces.executor import Demand as Demand
+    from .interfaces.lane_rule import LaneRule as LaneRule
     from .interfaces.metrics import accuracy as accuracy
     from .interfaces.strategy import Epoch as Epoch
     from .interfaces.strategy import StepStats as StepStats
@@ -62,11 +63,13 @@ if TYPE_CHECKING:
     from .report.loading import load as load
     from .report.plots.panel import Panel as Panel
     from .report.result import Result as Result
+    from .verification.lane_rule_check import check_lane_rule as check_lane_rule
     from .verification.plugin_checks import check as check
 
 _HOMES = {
     "adapters.workload_from": ["workload_from"],
     "api.compare": ["compare"],
+    "verification.lane_rule_check": ["check_lane_rule"],
     "verification.plugin_checks": ["check"],
     "core.comparison": ["Arm", "Budget", "Comparison", "Trial"],
     "core.hold_out": ["hold_out"],
@@ -84,6 +87,7 @@ _HOMES = {
         "WorkloadError",
     ],
     "interfaces.executor": ["Demand"],
+    "interfaces.lane_rule": ["LaneRule"],
     "registry.hookspecs": ["hookimpl"],
     "report.plots.panel": ["Panel"],
     "report.loading": ["load"],

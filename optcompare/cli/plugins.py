@@ -63,10 +63,13 @@ def plugins(plugin: tuple[str, ...]) -> None:
 
     It executes them, and what --plugin names.
     """
+    from ..registry.entries import Entry
     from .listings import print_plugins
 
     registry = _registry(plugin)
-    print_plugins(registry.plugins(), {kind: _entries(registry, kind) for kind in KINDS})
+    rules = [Entry(rule.optimizer, rule.optimizer, rule.plugin) for rule in registry.lane_rules().registered]
+    added = {kind: _entries(registry, kind) for kind in KINDS}
+    print_plugins(registry.plugins(), {**added, "lane rules": {rule.name: rule for rule in rules}})
 
 
 def _registry(plugins: tuple[str, ...]) -> Registry:

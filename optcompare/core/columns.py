@@ -189,6 +189,13 @@ TRIALS_SCHEMA = TableSchema(
             optional=True,
             positive=True,
         ),
+        Column(
+            "fallback",
+            TEXT,
+            "Why it ran, or its rest, in the loop instead of lanes; empty where it ran in lanes, or the loop "
+            "was chosen.",
+            optional=True,
+        ),
         Column("epochs", WHOLE, "Complete epochs.", "epochs", optional=True),
         Column("epochs_begun", WHOLE, "Epochs with at least one update.", "epochs", optional=True),
         Column("epochs_checked", WHOLE, "Epochs whose batches were checked.", "epochs", optional=True),

@@ -263,7 +263,8 @@ class Runner:
         self._shares.pop(trial, None)
         self._done += 1
         self.measured.interrupted |= progress.status == "interrupted"
-        outcome = outcome_of(trial, progress, self._setup.comparison, trainer)
+        fallback = self._tasks.fallback(trial)
+        outcome = outcome_of(trial, progress, self._setup.comparison, trainer, fallback)
         self._evidence.trial_ended(trial, outcome, progress.orders)
         if trial.phase == "report":
             self.measured.add(trial, state.get("model", {}), progress)

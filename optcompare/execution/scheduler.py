@@ -84,6 +84,7 @@ class Tasks:
         self._remarks = list[str]()
         self.setup, self.lanes = lanes.setup, lanes
         self._missed = Counter[tuple[str, str]]()
+        self._fallbacks: dict[Trial, str] = {}
         self._report, self._trainer = report, lanes.setup.comparison.trainer
         self._estimates = {estimate.arm.label: estimate for estimate in estimates}
         self._worth = set[Hashable]()
@@ -129,6 +130,7 @@ class Tasks:
             return [Task("loop", trials, state)]
         if self._workers or self.lanes.admit(trials).groups == [trials]:
             return [Task("lanes", trials, _group_state(state["lanes"]))]
+        self.explain([(trial, "they no longer fit together") for trial in trials])
         return [Task("loop", [trial], lane) for trial, lane in zip(trials, state["lanes"], strict=True)]
 
     def prolonged(self, trials: Sequence[Trial], states: Callable[[Trial], TrialState]) -> Iterator[Task]:
@@ -153,6 +155,9 @@ class Tasks:
             if not self._repays(group):
                 self._report(
                     f"{_arms(group)}: in the loop, {_trials(len(group))} of few updates do not repay lanes"
+                )
+                self._fallbacks |= dict.fromkeys(
+                    group, "its group makes few updates, which do not repay lanes"
                 )
                 continue
             if self._workers:
@@ -234,6 +239,14 @@ class Tasks:
         admission.checked += checked
         admission.apart = max(admission.apart, apart)
 
+    def fallback(self, trial: Trial) -> str:
+        """Return why a trial ran on the loop instead of lanes; empty if it did not.
+
+        Args:
+            trial: A trial that has ended.
+        """
+        return self._fallbacks.get(trial, "")
+
     def explain(self, refused: Sequence[tuple[Trial, str]], note: bool = True) -> None:
         """Report why trials run on the loop, in a line for each arm and reason.
 
@@ -242,6 +255,7 @@ class Tasks:
             note: Whether to add a note, too, if the user chose lanes or the run takes long without them.
         """
         lines: dict[tuple[str, str], list[Trial]] = {}
+        self._fallbacks |= {trial: why[:_LONGEST] for trial, why in refused}
         for trial, why in refused:
             lines.setdefault((trial.arm.label, why), []).append(trial)
         for (label, why), group in lines.items():

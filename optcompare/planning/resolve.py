@@ -86,7 +86,9 @@ def resolve(registry: Registry, question: Question) -> tuple[Setup, list[str]]:
     comparison = _with_tuning(comparison, arms, question)
     computed = {part.label: diagnostic for diagnostic, part in diagnosed}
     notes = [*workload.notes, *notes, *chunk_notes, *tuning_notes(comparison, workload)]
-    return Setup(comparison, workload, arm_objects, question.order, computed), list(dict.fromkeys(notes))
+    rules = registry.lane_rules()
+    setup = Setup(comparison, workload, arm_objects, question.order, computed, lane_rules=rules)
+    return setup, list(dict.fromkeys(notes))
 
 
 def restore(registry: Registry, comparison: Comparison) -> tuple[Setup, list[str]]:
@@ -118,7 +120,9 @@ def restore(registry: Registry, comparison: Comparison) -> tuple[Setup, list[str
     }
     diagnosed = make_diagnostics(registry, [str(part.reference) for part in comparison.diagnostics])
     computed = {part.label: diagnostic for diagnostic, part in diagnosed}
-    return Setup(comparison, workload, arm_objects, diagnostics=computed), list(workload.notes)
+    rules = registry.lane_rules()
+    setup = Setup(comparison, workload, arm_objects, diagnostics=computed, lane_rules=rules)
+    return setup, list(workload.notes)
 
 
 def objects_of(comparison: Comparison) -> str:

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from pathlib import Path
 
+    from torch.optim import Optimizer
+
     from ..core.comparison import Comparison, Trial
     from ..interfaces.executor import Demand
+    from ..interfaces.lane_rule import LaneRule
     from ..interfaces.tracker import Tracker
     from ..report.plots.panel import Panel
     from ..report.result import Result
@@ -52,6 +55,16 @@ def optcompare_optimizers() -> Mapping[str, Callable[..., Any] | str]:  # type: 
     Returns:
         Name to ``Optimizer`` class, or to a function ``build(model, *, lr, …)`` that returns an optimizer; or
         to the dotted path of one, such as ``torch.optim.SGD``, which is imported at its first use.
+    """
+
+
+@hookspec
+def optcompare_lane_rules() -> Mapping[type[Optimizer] | str, LaneRule | str]:  # type: ignore[empty-body]
+    """Return lane rules by optimizer class, called once before a comparison is run.
+
+    Returns:
+        ``Optimizer`` class, or its dotted path such as ``torch.optim.SGD``, to its ``LaneRule``, or to the
+        dotted path of one. No path is imported unless trials of the optimizer are to run in lanes.
     """
 
 

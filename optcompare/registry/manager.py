@@ -16,10 +16,12 @@ import pluggy
 from ..core.named_code import PYTHON_SUFFIX, code_key
 from ..core.parameters import suggestion
 from ..errors import USER_CODE_ERRORS, PluginError, explain
+from ..interfaces.lane_rules import LaneRules
 from . import hookspecs
 from .entries import Entry, PluginInfo, registered_entries
 from .fingerprints import code_exists, sources_sha256
 from .hook_checks import explain_rejection, refuse_unmarked_hooks, refuse_without_hooks
+from .lane_rules import registered_rules
 from .plugin_files import load_module
 
 KINDS = ("strategies", "workloads", "optimizers", "diagnostics", "executors", "panels", "trackers")
@@ -78,7 +80,7 @@ class Registry:
         """
         registry = cls()
         registry._allowed = allowed
-        registry._load_installed(set(KINDS) - {kind} if kind else set())
+        registry._load_installed({*KINDS, "lane_rules"} - {kind} if kind else set())
         registry._load_named(plugins, without_hooks)
         return registry
 
@@ -224,6 +226,15 @@ class Registry:
                 f"unknown {_SINGULAR[kind]} '{name}'{suggestion(name, entries)}; known: {known}"
             )
         return entries[name]
+
+    def lane_rules(self) -> LaneRules:
+        """Return the lane rules of all plugins.
+
+        Raises:
+            PluginError: Two plugins register a rule for one optimizer, or a hook fails.
+        """
+        found = [registered_rules(each) for each in self._implementations("lane_rules")]
+        return LaneRules([rule for rules in found for rule in rules])
 
     def notify(self, event: str, **arguments: Any) -> None:
         """Call the observers of an event.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ..core.comparison import Comparison
 from ..interfaces.diagnostic import Diagnostic
+from ..interfaces.lane_rules import LaneRules
 from ..interfaces.optimizer import Factory
 from ..interfaces.strategy import Strategy
 from ..interfaces.workload import Workload
@@ -35,6 +36,7 @@ class Setup:
             alike.
         uncut: By the label of an arm, the names of values that its trials keep and that no checkpoint holds.
             Such trials are trained in one task.
+        lane_rules: The update rules with which lanes train.
     """
 
     comparison: Comparison
@@ -44,3 +46,4 @@ class Setup:
     diagnostics: Mapping[str, Diagnostic] = field(default_factory=dict)
     copies: bool = False
     uncut: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    lane_rules: LaneRules = field(default_factory=LaneRules)

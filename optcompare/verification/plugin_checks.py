@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import io
+import importlib.util
+import itertools
 import math
 import pickle
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -17,6 +19,7 @@ from torch import nn
 from ..core.comparison import Budget, Trial
 from ..core.parameters import REQUIRED, parameters
 from ..errors import USER_CODE_ERRORS, ComparisonError, OptcompareError, explain
+from ..interfaces.lane_rules import RegisteredRule
 from ..interfaces.strategy import Strategy
 from ..interfaces.workload import Workload
 from ..planning.prepare import Prepared, prepare
@@ -28,6 +31,7 @@ from ..training.device import torch_settings
 from ..training.loop.trainer import LoopTrainer
 from ..training.state import ProgressState
 from .finding import Finding
+from .lane_rule_check import check_lane_rule, through_a_file
 
 _SAMPLES, _FEW = 23, 3
 """The samples of both examples: a prime, so that the last batch is short, and less than most batch sizes."""
@@ -54,6 +58,7 @@ def check(plugin: str) -> Iterator[Finding]:
     installed = {info.name: info for info in Registry.load().plugins()}
     registry = Registry.load(() if plugin in installed else (plugin,))
     names = {plugin, *(info.name for info in registry.plugins() if info.source == plugin)}
+    rules = [rule for rule in registry.lane_rules().registered if rule.plugin in names]
     kinds = {"strategies": _strategy, "workloads": _workload, "optimizers": _optimizer}
     added = [
         (checks, entry)
@@ -61,12 +66,13 @@ def check(plugin: str) -> Iterator[Finding]:
         for entry in registry.entries(kind).values()
         if entry.plugin in names
     ]
-    if not added:
+    if not added and not rules:
         raise ComparisonError(
-            f"{plugin} adds no strategy, workload or optimizer, and nothing else can be checked; try it in "
-            "a run"
+            f"{plugin} adds no strategy, workload, optimizer or lane rule, and nothing else can be checked; "
+            "try it in a run"
         )
-    return (finding for checks, entry in added for finding in checks(registry, entry))
+    found = (finding for checks, entry in added for finding in checks(registry, entry))
+    return itertools.chain(found, map(_lane_rule, rules))
 
 
 def _strategy(registry: Registry, entry: Entry) -> Iterator[Finding]:
@@ -115,6 +121,18 @@ def _workload(registry: Registry, entry: Entry) -> Iterator[Finding]:
     yield new
     if new.held:
         yield _found(f"{who}: trains", partial(_trains, registry, entry.name, "full", 2))
+
+
+def _lane_rule(registered: RegisteredRule) -> Finding:
+    name = f"lane rule of {registered.optimizer.rpartition('.')[2]}: trains as its optimizer"
+    module, _, optimizer = registered.optimizer.rpartition(".")
+    if module not in sys.modules and importlib.util.find_spec(module.partition(".")[0]) is None:
+        return Finding(name, None, f"{module} is not installed")
+
+    def attempt() -> str:
+        return check_lane_rule(registered.load(), getattr(importlib.import_module(module), optimizer))
+
+    return _found(name, attempt)
 
 
 def _found(name: str, attempt: Attempt) -> Finding:
@@ -182,7 +200,9 @@ def _continues(registry: Registry, strategy: str, optimizer: str) -> str:
     pieces, state = 0, None
     while state is None or state["progress"]["status"] == "running":
         with torch_settings(1):
-            _, state = trainer.advance(_first(trainer), _through_a_file(state), lambda: True)
+            _, state = trainer.advance(
+                _first(trainer), None if state is None else through_a_file(state), lambda: True
+            )
         pieces += 1
     if state["progress"]["status"] == "failed":
         raise Broken(
@@ -262,11 +282,3 @@ def _refuse_failure(progress: ProgressState) -> None:
 
 def _first(trainer: LoopTrainer) -> Sequence[Trial]:
     return trainer.setup.comparison.trials()[:1]
-
-
-def _through_a_file(state: Any) -> Any:
-    """Return the state after a round trip through a checkpoint."""
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)

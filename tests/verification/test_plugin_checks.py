@@ -134,7 +134,7 @@ def test_what_adds_nothing_or_is_not_there_is_one_line(tmp_path, capsys):
     )
     with pytest.raises(
         OptcompareError,
-        match=r"empty\.py adds no strategy, workload or optimizer, and nothing else can be checked; try",
+        match=r"empty\.py adds no strategy, workload, optimizer or lane rule, and nothing else can be",
     ):
         check(str(tmp_path / "empty.py"))
     with pytest.raises(SystemExit, match="2"):

@@ -21,7 +21,7 @@ from ..loop.trainer import LoopTrainer
 from ..measurement.counters import Progress
 from ..measurement.evaluation import averages_of
 from .engines.engine import Carry
-from .equivalence import TOLERANCES, UPDATES, Rehearsed, disagreements, rehearse_in_loop
+from .equivalence import TOLERANCES, UPDATES, Apart, Rehearsed, disagreements, rehearse_in_loop
 from .families import Families, Family
 from .program import Blueprint
 from .program_cache import Programs
@@ -96,18 +96,15 @@ class Admission:
         programs = self._prepared(family, width, trials[0], sample[trials[0]])
         apart = self._apart(programs, sample)
         self._compare_evaluation(family.blueprint, trials[0])
-        if max(apart.values()) > self.tolerance:
+        if max(apart.values()).relative > self.tolerance:
             others = {trial: self._rehearse(trial) for trial in trials if trial not in sample}
             apart |= self._apart(programs, others) if others else {}
-        good = [trial for trial in trials if apart.get(trial, 0.0) <= self.tolerance]
+        none = Apart(0.0)
+        good = [trial for trial in trials if apart.get(trial, none).relative <= self.tolerance]
         self.checked += sum(trial in apart for trial in good)
-        self.apart = max([self.apart, *(apart.get(trial, 0.0) for trial in good)])
-        bad = [trial for trial in trials if apart.get(trial, 0.0) > self.tolerance]
-        worst = max((apart[trial] for trial in bad), default=0.0)
-        reason = (
-            f"an update differs from the loop's by {worst:.1e} of the weights' norm ({self.tolerance:.0e} "
-            "is allowed)"
-        )
+        self.apart = max([self.apart, *(apart.get(trial, none).relative for trial in good)])
+        bad = [trial for trial in trials if apart.get(trial, none).relative > self.tolerance]
+        reason = max((apart[trial] for trial in bad), default=none).explain(self.tolerance)
         return Admitted(
             [good[first : first + width] for first in range(0, len(good), width)],
             [(trial, reason) for trial in bad],
@@ -132,9 +129,9 @@ class Admission:
                 )
         return programs
 
-    def _apart(self, programs: Programs, seen: Mapping[Trial, Rehearsed]) -> dict[Trial, float]:
+    def _apart(self, programs: Programs, seen: Mapping[Trial, Rehearsed]) -> dict[Trial, Apart]:
         """Return the largest difference of each trial's first updates from the loop's."""
-        worst = dict.fromkeys(seen, 0.0)
+        worst = dict.fromkeys(seen, Apart(0.0))
         trials, width = list(seen), programs.width
         for first in range(0, len(trials), width):
             block = [

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -15,6 +15,7 @@ from ..loop.trial import TrialRun
 from ..state import TrialState
 from .engines.engine import Carry
 from .program import Blueprint
+from .update_rules import Unsupported
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +23,39 @@ if TYPE_CHECKING:
 UPDATES = 8
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
 """The largest relative difference of two weight vectors after one update that counts as agreement."""
+_OF_STATE = 100.0
+"""The factor by which the state of an optimizer may differ more than weights.
+
+Gradients are differences of larger numbers, so that rounding changes a small gradient more.
+"""
+
+
+class Apart(NamedTuple):
+    """Hold the difference of an update in lanes from the loop's.
+
+    Attributes:
+        relative: The relative difference; of the state of the optimizer, divided by its factor.
+        state: The name of the state that differs; empty: the weights or buffers do.
+    """
+
+    relative: float
+    state: str = ""
+
+    def explain(self, tolerance: float) -> str:
+        """Return the difference in words.
+
+        Args:
+            tolerance: The largest relative difference that is allowed.
+        """
+        if not self.state:
+            return (
+                f"an update differs from the loop's by {self.relative:.1e} of the weights' norm "
+                f"({tolerance:.0e} is allowed)"
+            )
+        return (
+            f"an update leaves the optimizer's {self.state} different from the loop's, by "
+            f"{self.relative * _OF_STATE:.1e} of its norm ({tolerance * _OF_STATE:.0e} is allowed)"
+        )
 
 
 @dataclass(frozen=True)
@@ -70,7 +104,7 @@ def difference(one: Mapping[str, Any], other: Mapping[str, Any], names: Sequence
 
 def disagreements(
     blueprint: Blueprint, rehearsed: Sequence[Rehearsed], update: Callable[[Carry, Tensor, int], Carry]
-) -> list[float]:
+) -> list[Apart]:
     """Return the largest difference of each lane over all its first updates.
 
     Args:
@@ -78,18 +112,61 @@ def disagreements(
         rehearsed: The first updates of each lane on the loop trainer.
         update: ``update(carry, index, done)`` makes one update of all lanes on ``index``, int64[1, R, B],
             after ``done`` updates.
+
+    Raises:
+        Unsupported: The lane rule keeps another state than the optimizer.
     """
-    worst = [0.0] * len(rehearsed)
+    worst = [Apart(0.0)] * len(rehearsed)
     for done in range(len(rehearsed[0].batches)):
         carry = blueprint.stack([lane.states[done] for lane in rehearsed])
         index = torch.stack([lane.batches[done] for lane in rehearsed])[None].to(carry[0].device)
         after = update(carry, index, done)
         for number, lane in enumerate(rehearsed):
             reached = blueprint.state_of(after, number, lane.states[done], done + 1)
-            one, other = (
-                {**state["model"], **state["buffers"]} for state in (reached, lane.states[done + 1])
-            )
-            for names in (blueprint.weights, blueprint.floating):
-                if names:
-                    worst[number] = max(worst[number], difference(one, other, names))
+            expected = lane.states[done + 1]
+            worst[number] = max(worst[number], *_differences(blueprint, reached, expected))
     return worst
+
+
+def _differences(blueprint: Blueprint, reached: TrialState, expected: TrialState) -> Iterator[Apart]:
+    one, other = ({**state["model"], **state["buffers"]} for state in (reached, expected))
+    yield Apart(difference(one, other, blueprint.weights))
+    if blueprint.floating:
+        yield Apart(difference(one, other, blueprint.floating))
+    if "trained" in expected:
+        yield Apart(_of_lists(reached["trained"], expected["trained"]))
+    for name, pairs in _pairs(reached["optimizer"], expected["optimizer"]).items():
+        yield Apart(_of_lists(*zip(*pairs, strict=True)) / _OF_STATE, name)
+
+
+def _pairs(reached: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, list[tuple[Any, Any]]]:
+    """Return the numbers and tensors of two ``state_dict()`` by name, those of all weights together.
+
+    Weights without a gradient have no state in the loop, and are left out.
+    """
+    pairs: dict[str, list[tuple[Any, Any]]] = {}
+    for number, state in expected["state"].items():
+        own = reached["state"].get(number, {})
+        _refuse_others(own, state)
+        for name in state:
+            pairs.setdefault(name, []).append((own[name], state[name]))
+    for own, group in zip(reached["param_groups"], expected["param_groups"], strict=True):
+        _refuse_others(own, group)
+        for name in group.keys() - {"lr"}:  # the rate of lanes is without its schedule
+            if isinstance(group[name], (int, float)) and not isinstance(group[name], bool):
+                pairs.setdefault(name, []).append((own[name], group[name]))
+    return pairs
+
+
+def _refuse_others(reached: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    for name in sorted(expected.keys() - reached.keys()):
+        raise Unsupported(f"the lane rule does not keep the optimizer's {name}")
+    for name in sorted(reached.keys() - expected.keys()):
+        raise Unsupported(f"the lane rule keeps {name}, which the optimizer does not")
+
+
+def _of_lists(one: Sequence[Any], other: Sequence[Any]) -> float:
+    """Return the difference of two lists of tensors or numbers."""
+    names = list(map(str, range(len(one))))
+    a, b = (dict(zip(names, map(torch.as_tensor, values), strict=True)) for values in (one, other))
+    return difference(a, b, names)

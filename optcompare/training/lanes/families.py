@@ -23,6 +23,7 @@ from ..placement import place
 from .engines.choice import Engines
 from .engines.engine import Carry
 from .engines.libraries import Libraries
+from .followed_path import followed_columns
 from .memory import lanes_that_fit
 from .program import Blueprint
 from .program_cache import Programs
@@ -114,8 +115,7 @@ class Families:
             trial.arm.chunk,
             trial.arm.schedule,
             trial.arm.clip,
-            settings.rule,
-            settings.flags,
+            settings.structure,
             split,
         )
 
@@ -174,7 +174,8 @@ class Families:
         data = list(cast(TensorSource, family.loop.sources["train"]).tensors)
         model = self.loop.start(family.seed).model()
         weights = [weight.numel() for weight in model.parameters() if weight.requires_grad]
-        follow = len(weights) if sum(weights) == 2 and self.setup.comparison.measure > 0 else 0
+        followed = sum(weights) == 2 and self.setup.comparison.measure > 0
+        follow = followed_columns(family.blueprint) if followed else 0
         return Programs(
             family.blueprint,
             width,
@@ -204,7 +205,7 @@ class Families:
             factory = self.setup.arm_objects[arm.label].optimizer
             optimizer = build(factory, model, {**arm.hyperparameters, "lr": arm.lr}, arm.optimizer.label)
             weights = [weight for weight in model.parameters() if weight.requires_grad]
-            self._settings[arm.label, arm.lr] = settings_of(optimizer, weights)
+            self._settings[arm.label, arm.lr] = settings_of(optimizer, weights, self.setup.lane_rules)
         return self._settings[arm.label, arm.lr]
 
     def numbers(self, trials: Sequence[Trial], blueprint: Blueprint) -> Carry:

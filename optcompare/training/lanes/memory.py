@@ -69,7 +69,7 @@ def lanes_that_fit(
     """
     weights = sum(weight.numel() * weight.element_size() for weight in run.model.parameters())
     kept = kept_bytes_a_row(run)
-    state = weights * (2 + len(blueprint.settings.slots))  # weights, gradients, slots
+    state = 2 * weights + blueprint.optimizer.state_bytes  # weights, gradients, state of the optimizer
     update = 2 * state + _PASSES * kept * min(largest, blueprint.chunk)
     return max(1, int(memory // max(1.0, update))), max(
         1, int(memory // max(1.0, _PASSES * kept * evaluated))

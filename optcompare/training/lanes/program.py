@@ -14,6 +14,7 @@ from ...interfaces.workload import Workload
 from ..measurement.evaluation import in_eval_mode
 from ..measurement.recalibration import cumulative, updating
 from .engines.engine import Carry
+from .optimizer import LanesOptimizer
 from .update_rules import Settings, clipped
 
 if TYPE_CHECKING:
@@ -67,10 +68,9 @@ class Blueprint:
         }  # tied weights have several names
         values = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         self.floating = [name for name in self.kept if values[name].is_floating_point()]
-        self.numbers = sorted(settings.numbers)
-        one = {name: torch.ones(1, dtype=torch.float64) for name in self.numbers}
-        self._rate_names = sorted(settings.rule.rates(one, torch.ones(1, 1, dtype=torch.float64)))
-        self._dtype = values[self.weights[0]].dtype
+        self.optimizer = LanesOptimizer(settings, [values[name].detach() for name in self.weights])
+        self.numbers = self.optimizer.numbers
+        self.shapes = [values[name].shape for name in [*self.weights, *self.kept]] + self.optimizer.shapes
 
     def stack(self, states: Sequence[TrialState]) -> Carry:
         """Stack states that the loop trainer returned into the carry of as many lanes."""
@@ -88,18 +88,34 @@ class Blueprint:
         """
         values = [column[lane].clone() for column in carry]
         named = dict(zip([*self.weights, *self.kept], values, strict=False))
-        slots, names = values[len(named) :], self.settings.slots
-        each: dict[int, dict[str, Any]] = {}
-        for number in range(len(self.weights)) if updates else ():
-            own_slots = slots[number * len(names) : (number + 1) * len(names)]
-            counted = {} if set(names) <= {"momentum_buffer"} else {"step": torch.tensor(float(updates))}
-            each[number] = {**counted, **dict(zip(names, own_slots, strict=True))}
-        optimizer = {**state["optimizer"], "state": each} if updates else state["optimizer"]
+        trained, optimizer = values[: len(self.weights)], state["optimizer"]
+        if updates:
+            columns = values[len(named) :]
+            optimizer = self.optimizer.saved(columns, optimizer, updates)
+            evaluated = self.optimizer.evaluated(trained, columns, self.optimizer.numbers_in(optimizer))
+            named |= zip(self.weights, evaluated, strict=True)
         model = {
             name: named.get(self._known_as.get(name, name), value) for name, value in state["model"].items()
         }
         buffers = {name: named[self._known_as[name]] for name in state["buffers"]}
-        return {**state, "model": model, "buffers": buffers, "optimizer": optimizer}
+        reached: TrialState = {**state, "model": model, "buffers": buffers, "optimizer": optimizer}
+        if "trained" in state:
+            reached["trained"] = trained
+        return reached
+
+    def evaluated(self, carry: Carry, numbers: Carry) -> Carry:
+        """Return the carry with the weights by which lanes are measured; see :class:`.LaneRule`.
+
+        Args:
+            carry: The carry of all lanes.
+            numbers: The hyperparameters of the lanes, float64[R] each, in the order of their names.
+        """
+        if not self.optimizer.has_modes:
+            return carry
+        count, state = len(self.weights), len(self.weights) + len(self.kept)
+        with torch.no_grad():
+            weights = torch.vmap(self.optimizer.evaluated)(carry[:count], carry[state:], numbers)
+        return [*weights, *carry[count:]]
 
     def rates(self, numbers: Carry, updates: int, count: int, schedule: Sequence[float] = ()) -> Carry:
         """Return the rates of the next updates, [count, R] each in the dtype of the weights.
@@ -113,14 +129,9 @@ class Blueprint:
         step = torch.arange(updates + 1, updates + 1 + count, dtype=torch.float64, device=numbers[0].device)[
             :, None
         ]
-        named = dict(zip(self.numbers, numbers, strict=True))
-        if schedule:
-            named["lr"] = (
-                named["lr"] * torch.tensor(schedule, dtype=torch.float64, device=numbers[0].device)[:, None]
-            )
-        factors = self.settings.rule.rates(named, step)
-        shape = (count, len(numbers[0]))
-        return [factors[name].to(self._dtype).expand(shape).contiguous() for name in self._rate_names]
+        factors = torch.tensor(schedule, dtype=torch.float64, device=numbers[0].device)[:, None]
+        rates = self.optimizer.rates(numbers, step, factors if schedule else None)
+        return [rate.expand(count, len(numbers[0])).contiguous() for rate in rates]
 
     def update(self, carry: Carry, rates: Carry, data: Carry, index: Tensor) -> Carry:
         """Make one update of every lane.
@@ -180,28 +191,18 @@ class Blueprint:
 
     def _row(self, state: TrialState) -> list[Tensor]:
         values = {**state["model"], **state["buffers"]}
-        slots = list[torch.Tensor]()
-        for number, name in enumerate(self.weights):
-            own_slots = state["optimizer"]["state"].get(number, {})
-            kept = [own_slots.get(slot) for slot in self.settings.slots]
-            slots += [torch.zeros_like(values[name]) if value is None else value for value in kept]
-        return [*(values[name] for name in [*self.weights, *self.kept]), *slots]
+        weights = state.get("trained") or [values[name] for name in self.weights]
+        kept = [values[name] for name in self.kept]
+        return [*weights, *kept, *self.optimizer.columns(state["optimizer"], weights)]
 
     def _update_one(self, carry: Carry, rates: Carry, batch: Any) -> Carry:
-        count, slots_each = len(self.weights), self.settings.slots
+        count = len(self.weights)
         weights, kept = carry[:count], carry[count : count + len(self.kept)]
-        slots = carry[count + len(kept) :]
+        state = carry[count + len(kept) :]
         grads, kept = self._gradient(weights, kept, batch)
         grads = grads if self.clip is None else clipped(grads, self.clip)
-        named = dict(zip(self._rate_names, rates, strict=True))
-        new_weights, new_slots = [], list[torch.Tensor]()
-        for number, (weight, grad) in enumerate(zip(weights, grads, strict=True)):
-            own_slots = slots[number * len(slots_each) : (number + 1) * len(slots_each)]
-            before = dict(zip(slots_each, own_slots, strict=True))
-            new, after = self.settings.rule.update(weight, grad, before, named, self.settings.flags)
-            new_weights.append(new)
-            new_slots += [after[name] for name in slots_each]
-        return [*new_weights, *kept, *new_slots]
+        new_weights, new_state = self.optimizer.update(weights, grads, state, rates)
+        return [*new_weights, *kept, *new_state]
 
     def _gradient(self, weights: Carry, kept: Carry, batch: Any) -> tuple[Carry, Carry]:
         """Return the gradient of the mean loss of a batch, and the kept values after the forward passes."""

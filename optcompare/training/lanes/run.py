@@ -103,9 +103,9 @@ class LanesRun:
             stop = allowed if point is None else min(allowed, bisect_left(plan.ends, point - epoch_start) + 1)
             cut = self._updates.make(plans, plan, stop, until)
             if evaluation is not None and progress.samples >= evaluation:
-                self._end(self.measurement.measure(self._updates.carry))
+                self._end(self.measurement.measure(self._updates.evaluated()))
             elif point is not None and progress.samples >= point:
-                self.measurement.probe(self._updates.carry)
+                self.measurement.probe(self._updates.evaluated())
             cut = cut or until() or progress.reached(self._budget)
         self._leave(lanes, plans, allowed, before)
 
@@ -146,7 +146,7 @@ class LanesRun:
             if end.count(progress, self._budget) and not lane.strayed:
                 spent.append(lane)
         if any(lacks_record(lane.progress) for lane in spent):
-            self._end(self.measurement.measure(self._updates.carry))
+            self._end(self.measurement.measure(self._updates.evaluated()))
         for lane in spent:
             finish(lane.progress)
         for lane in lanes:
@@ -163,7 +163,7 @@ class LanesRun:
         watch = Clock(self._device)
         try:
             with watch:
-                self.measurement.complete(self._updates.carry, numbers)
+                self.measurement.complete(self._updates.evaluated(), numbers)
         except (*USER_CODE_ERRORS, KeyboardInterrupt):
             for number in finished:  # these lanes continue on the loop trainer
                 self.lanes[number].progress.status = "running"

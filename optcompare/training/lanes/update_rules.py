@@ -1,26 +1,23 @@
-"""Update rules of optimizers as pure functions of one lane, so that many lanes can be one program.
+"""Read the settings of an optimizer for its lane rule, so that many lanes can be one program.
 
-Each rule computes what ``torch.optim`` computes for one weight tensor, in the same order of operations; the
-formulas are those of its documentation. Numbers (learning rate, momentum, …) may differ between lanes.
-Factors that depend only on them and on the count of updates, such as ``1 - beta**step``, are called rates.
-They are computed ahead for many updates, in float64 as in ``torch.optim``. Flags are equal for all lanes,
-since they select the operations.
+Numbers (learning rate, momentum, …) may differ between lanes. Flags are equal for all lanes, since they
+select the operations. A number is named ``<group>.<name>``, and a part of a tuple ``<group>.<name>.<place>``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ...interfaces.closures import takes_closure
+from ...interfaces.lane_rule import Flags, LaneRule, Numbers
+from ...interfaces.lane_rules import LaneRules
+
 if TYPE_CHECKING:
     from torch import Tensor
-
-Slots = dict[str, "Tensor"]
-Rates = Mapping[str, "Tensor"]
-Flags = frozenset[str]
 
 
 class Unsupported(Exception):
@@ -32,71 +29,92 @@ class Slower(Unsupported):
 
 
 @dataclass(frozen=True)
-class Rule:
-    """Hold the update rule of an optimizer, as pure functions.
+class Group:
+    """Describe a parameter group of an optimizer.
 
     Attributes:
-        slots: Takes the flags; returns the names of a weight's state tensors in ``torch.optim``.
-        rates: Takes the numbers of the lanes, float64[R] each, and the counts of updates from 1 on,
-            float64[U, 1]; returns the rates of each update.
-        update: Takes weight, gradient, slots, rates and flags; returns the new weight and slots of one lane.
+        chosen: The flags, by name.
+        weights: The places of its weights among the model's trainable weights, in the order of the group.
     """
 
-    slots: Callable[[Flags], tuple[str, ...]]
-    rates: Callable[[Rates, Tensor], dict[str, Tensor]]
-    update: Callable[[Tensor, Tensor, Slots, Rates, Flags], tuple[Tensor, Slots]]
+    chosen: tuple[tuple[str, Hashable], ...]
+    weights: tuple[int, ...]
+
+    @property
+    def flags(self) -> Flags:
+        return dict(self.chosen)
 
 
 @dataclass(frozen=True)
 class Settings:
     """Hold an optimizer as a rule with its numbers and flags.
 
-    Two optimizers can be lanes of one program if rule and flags are equal.
+    Two optimizers can be lanes of one program if rule and groups are equal.
+
+    Attributes:
+        rule: The lane rule.
+        groups: The parameter groups.
+        numbers: The numbers of all groups, by name.
     """
 
-    rule: Rule
-    flags: Flags
+    rule: LaneRule
+    groups: tuple[Group, ...]
     numbers: Mapping[str, float]
 
     @property
-    def slots(self) -> tuple[str, ...]:
-        return self.rule.slots(self.flags)
+    def structure(self) -> Hashable:
+        """Return a key that is equal for optimizers that can be lanes of one program."""
+        return self.rule, self.groups, tuple(sorted(self.numbers))
 
 
-def settings_of(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor]) -> Settings:
+def settings_of(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor], rules: LaneRules) -> Settings:
     """Return the rule and the settings of an optimizer.
 
     Args:
         optimizer: Any optimizer.
         weights: The trainable weights of the model.
+        rules: The lane rules.
 
     Raises:
         Unsupported: There is no rule for the optimizer or one of its settings.
     """
-    rule = RULES.get(type(optimizer))
+    kind = type(optimizer).__name__
+    if takes_closure(optimizer):
+        raise Unsupported(f"{kind} evaluates loss and gradient itself, as often as it needs")
+    rule = rules.of(type(optimizer))
     if rule is None:
-        raise Unsupported(f"there is no lane rule for the optimizer {type(optimizer).__name__}")
-    if len(optimizer.param_groups) != 1:
-        raise Unsupported("the optimizer has several parameter groups")
-    (group,) = optimizer.param_groups
-    if list(map(id, group["params"])) != list(map(id, weights)):
+        raise Unsupported(f"there is no lane rule for the optimizer {kind}")
+    places = {id(weight): place for place, weight in enumerate(weights)}
+    trained = [id(weight) for group in optimizer.param_groups for weight in group["params"]]
+    if sorted(trained) != sorted(places):
         raise Unsupported("the optimizer does not train exactly the model's trainable weights")
-    flags, numbers = set[str](), dict[str, float]()
-    for name, value in group.items():
-        if name == "betas":
-            numbers.update(beta1=float(value[0]), beta2=float(value[1]))
-        elif name in _FLAGS:
-            flags |= {name} if value else set()
-        elif name not in _IMMATERIAL:
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise Unsupported(f"the optimizer's {name} is {value!r}, which is no plain number")
-            numbers[name] = float(value)
-            flags |= {name} if value else set()
-    return Settings(rule, frozenset(flags - {"lr", "eps", "alpha"}), numbers)
+    groups, numbers = list[Group](), dict[str, float]()
+    for place, group in enumerate(optimizer.param_groups):
+        _refuse_unknown(rule, group, kind)
+        own = {name: _numbers(name, _setting(optimizer, group, name)) for name in rule.numbers}
+        for name, value in own.items():
+            numbers |= _named(f"{place}.{name}", value)
+        flags = tuple(
+            (name, _flag(own[name]) if name in own else _hashable(name, _setting(optimizer, group, name)))
+            for name in rule.flags
+        )
+        groups.append(Group(flags, tuple(places[id(weight)] for weight in group["params"])))
+    return Settings(rule, tuple(groups), numbers)
 
 
-_FLAGS = ("nesterov", "amsgrad", "centered", "maximize", "decoupled_weight_decay")
-_IMMATERIAL = ("params", "foreach", "fused", "capturable", "differentiable", "initial_accumulator_value")
+def numbers_of_group(numbers: Mapping[str, Tensor], group: int) -> Numbers:
+    """Return the numbers of a parameter group as a lane rule expects them, with tuples.
+
+    Args:
+        numbers: The numbers of all groups, by name; see the module.
+        group: The number of the group.
+    """
+    found: dict[str, Any] = {}
+    for full_name, value in numbers.items():
+        owner, name, *place = full_name.split(".")
+        if int(owner) == group:
+            found[name] = (*found.get(name, ()), value) if place else value
+    return found
 
 
 def clipped(grads: Sequence[Tensor], clip: float) -> list[Tensor]:
@@ -106,103 +124,36 @@ def clipped(grads: Sequence[Tensor], clip: float) -> list[Tensor]:
     return [grad * factor for grad in grads]
 
 
-def _gradient(weight: Tensor, grad: Tensor, rates: Rates, flags: Flags) -> Tensor:
-    """Return the gradient, negated if it is maximised, with weight decay as an L2 penalty."""
-    grad = -grad if "maximize" in flags else grad
-    if "weight_decay" in flags and "decoupled_weight_decay" not in flags:
-        return grad + rates["weight_decay"] * weight
-    return grad
+def _refuse_unknown(rule: LaneRule, group: Mapping[str, Any], kind: str) -> None:
+    known = {"params", *rule.numbers, *rule.flags, *rule.ignored, *(rule.memory or ())}
+    if unknown := sorted(set(group) - known):
+        raise Unsupported(f"the lane rule of {kind} does not know its setting {unknown[0]}")
 
 
-def _sgd_rates(numbers: Rates, step: Tensor) -> dict[str, Tensor]:
-    undamped = torch.where(step == 1, 1.0, 1 - numbers["dampening"])  # the first gradient is not dampened
-    return {**{name: numbers[name] for name in ("lr", "momentum", "weight_decay")}, "undamped": undamped}
+def _setting(optimizer: torch.optim.Optimizer, group: Mapping[str, Any], name: str) -> Any:
+    """Return a setting of a group, or of the optimizer; None: it has no such setting."""
+    return group[name] if name in group else getattr(optimizer, name, None)
 
 
-def _sgd(weight: Tensor, grad: Tensor, slots: Slots, rates: Rates, flags: Flags) -> tuple[Tensor, Slots]:
-    grad = _gradient(weight, grad, rates, flags)
-    if "momentum" in flags:
-        added = rates["undamped"] * grad if "dampening" in flags else grad
-        buffer = rates["momentum"] * slots["momentum_buffer"] + added
-        grad = grad + rates["momentum"] * buffer if "nesterov" in flags else buffer
-        slots = {"momentum_buffer": buffer}
-    return weight - rates["lr"] * grad, slots
+def _numbers(name: str, value: Any) -> float | tuple[float, ...]:
+    parts = value if isinstance(value, (tuple, list)) else [value]
+    if any(isinstance(part, bool) or not isinstance(part, (int, float)) for part in parts):
+        raise Unsupported(f"the optimizer's {name} is {value!r}, which is no plain number")
+    return tuple(map(float, parts)) if isinstance(value, (tuple, list)) else float(value)
 
 
-def _adam_rates(numbers: Rates, step: Tensor) -> dict[str, Tensor]:
-    return {
-        "beta1": numbers["beta1"],
-        "beta2": numbers["beta2"],
-        "new1": 1 - numbers["beta1"],
-        "new2": 1 - numbers["beta2"],
-        "eps": numbers["eps"],
-        "weight_decay": numbers["weight_decay"],
-        "shrink": 1 - numbers["lr"] * numbers["weight_decay"],
-        "step_size": numbers["lr"] / (1 - numbers["beta1"] ** step),
-        "correction": (1 - numbers["beta2"] ** step).rsqrt(),
-    }
+def _named(full_name: str, value: float | tuple[float, ...]) -> dict[str, float]:
+    if isinstance(value, tuple):
+        return {f"{full_name}.{place}": part for place, part in enumerate(value)}
+    return {full_name: value}
 
 
-def _adam(weight: Tensor, grad: Tensor, slots: Slots, rates: Rates, flags: Flags) -> tuple[Tensor, Slots]:
-    grad = _gradient(weight, grad, rates, flags)
-    if {"decoupled_weight_decay", "weight_decay"} <= flags:
-        weight = rates["shrink"] * weight
-    new = {
-        "exp_avg": rates["beta1"] * slots["exp_avg"] + rates["new1"] * grad,
-        "exp_avg_sq": rates["beta2"] * slots["exp_avg_sq"] + rates["new2"] * (grad * grad),
-    }
-    second = new["exp_avg_sq"]
-    if "amsgrad" in flags:
-        second = new["max_exp_avg_sq"] = torch.maximum(slots["max_exp_avg_sq"], second)
-    denominator = rates["correction"] * second.sqrt() + rates["eps"]
-    return weight - rates["step_size"] * (new["exp_avg"] / denominator), new
+def _flag(value: float | tuple[float, ...]) -> Hashable:
+    return tuple(part != 0 for part in value) if isinstance(value, tuple) else value != 0
 
 
-def _rmsprop_rates(numbers: Rates, step: Tensor) -> dict[str, Tensor]:
-    return {**numbers, "new": 1 - numbers["alpha"]}
-
-
-def _rmsprop(weight: Tensor, grad: Tensor, slots: Slots, rates: Rates, flags: Flags) -> tuple[Tensor, Slots]:
-    grad = _gradient(weight, grad, rates, flags)
-    new = {"square_avg": rates["alpha"] * slots["square_avg"] + rates["new"] * (grad * grad)}
-    square = new["square_avg"]
-    if "centered" in flags:
-        new["grad_avg"] = rates["alpha"] * slots["grad_avg"] + rates["new"] * grad
-        square = square - new["grad_avg"] * new["grad_avg"]
-    change = grad / (square.sqrt() + rates["eps"])
-    if "momentum" in flags:
-        change = new["momentum_buffer"] = rates["momentum"] * slots["momentum_buffer"] + change
-    return weight - rates["lr"] * change, new
-
-
-def _adagrad_rates(numbers: Rates, step: Tensor) -> dict[str, Tensor]:
-    decayed = numbers["lr"] / (1 + (step - 1) * numbers["lr_decay"])
-    return {"lr": decayed, "eps": numbers["eps"], "weight_decay": numbers["weight_decay"]}
-
-
-def _adagrad(weight: Tensor, grad: Tensor, slots: Slots, rates: Rates, flags: Flags) -> tuple[Tensor, Slots]:
-    grad = _gradient(weight, grad, rates, flags)
-    total = slots["sum"] + grad * grad
-    return weight - rates["lr"] * (grad / (total.sqrt() + rates["eps"])), {"sum": total}
-
-
-def _adam_slots(flags: Flags) -> tuple[str, ...]:
-    return "exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if "amsgrad" in flags else [])
-
-
-def _rmsprop_slots(flags: Flags) -> tuple[str, ...]:
-    centered = ["grad_avg"] if "centered" in flags else []
-    return "square_avg", *centered, *(["momentum_buffer"] if "momentum" in flags else [])
-
-
-def _sgd_slots(flags: Flags) -> tuple[str, ...]:
-    return ("momentum_buffer",) if "momentum" in flags else ()
-
-
-RULES: dict[type[Any], Rule] = {
-    torch.optim.SGD: Rule(_sgd_slots, _sgd_rates, _sgd),
-    torch.optim.Adam: Rule(_adam_slots, _adam_rates, _adam),
-    torch.optim.AdamW: Rule(_adam_slots, _adam_rates, _adam),
-    torch.optim.RMSprop: Rule(_rmsprop_slots, _rmsprop_rates, _rmsprop),
-    torch.optim.Adagrad: Rule(lambda flags: ("sum",), _adagrad_rates, _adagrad),
-}
+def _hashable(name: str, value: Any) -> Hashable:
+    value = tuple(value) if isinstance(value, list) else value
+    if not isinstance(value, Hashable):
+        raise Unsupported(f"the optimizer's {name} is {value!r}, which no flag can be")
+    return value

@@ -15,6 +15,7 @@ from ..data import TensorSource
 from ..loop.batch_plan import Plan
 from .engines.engine import Carry, EngineProgram
 from .families import columns
+from .followed_path import followed_points
 from .lane import Lane, running
 from .program_cache import Programs
 
@@ -65,6 +66,10 @@ class LanesUpdates:
             program, loaded = self._loaded
             self._carry = program.unload(loaded)
         return self._carry
+
+    def evaluated(self) -> Carry:
+        """Return the carry with the weights by which lanes are measured."""
+        return self._programs.blueprint.evaluated(self.carry, self._numbers)
 
     def make(self, plans: Mapping[int, Plan], plan: Plan, stop: int, until: Callable[[], bool]) -> bool:
         """Make updates of an epoch up to a position.
@@ -125,7 +130,10 @@ class LanesUpdates:
             if not lane.running:
                 continue
             if lane.follows and trail is not None:
-                for update, point in enumerate(trail[:, number].tolist(), lane.progress.updates + 1):
+                points = followed_points(
+                    self._programs.blueprint, trail[:, number], [one[number] for one in self._numbers]
+                )
+                for update, point in enumerate(points, lane.progress.updates + 1):
                     lane.progress.follow(update, point)
             seconds = (lane.progress.updates + count) * lane.pace
             lane.progress.count_updates(count, count * size, size, seconds)

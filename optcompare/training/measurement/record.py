@@ -58,7 +58,9 @@ def record_of(
     }
 
 
-def outcome_of(trial: Trial, progress: Progress, comparison: Comparison, trainer: str) -> Outcome:
+def outcome_of(
+    trial: Trial, progress: Progress, comparison: Comparison, trainer: str, fallback: str = ""
+) -> Outcome:
     """Return the row of a trial that has ended, with the columns of :data:`.TRIALS_SCHEMA`.
 
     Args:
@@ -66,6 +68,7 @@ def outcome_of(trial: Trial, progress: Progress, comparison: Comparison, trainer
         progress: The counters of the trial.
         comparison: The comparison; its budget is recorded, since a later run may raise it.
         trainer: The trainer, such as ``lanes+loop``.
+        fallback: Why the trial ran in the loop instead of lanes; empty if it did not.
     """
     return {
         "workload": comparison.workload.label,
@@ -87,6 +90,7 @@ def outcome_of(trial: Trial, progress: Progress, comparison: Comparison, trainer
         "train_seconds": progress.train_seconds,
         "measure_seconds": progress.measure_seconds,
         "budget": float(comparison.budget.amount),
+        "fallback": fallback,
         "epochs": progress.epoch,
         "epochs_begun": len(progress.orders),
         "epochs_checked": progress.checked,

@@ -4,14 +4,16 @@ note.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
 import torch
+from optcompare_plugins.lane_rules import sgd
+from optcompare_plugins.lane_rules.sgd import SGD
 from torch import nn
 
 from optcompare import Strategy, compare
-from optcompare.training.lanes import update_rules as rules
 from optcompare.training.lanes.updates import LanesUpdates
 from tests.helpers.both_trainers import agree, both, trainers
 from tests.helpers.workloads import small_workload
@@ -193,10 +195,14 @@ class Strays(Strategy):
         yield from epoch.order.split(4 if epoch.index < 3 else 4 + int(epoch.order[0]) % 2)
 
 
+class OwnSGD(torch.optim.SGD):
+    """A rule of a base class does not apply, since another step may be different."""
+
+
 FALLBACKS = {
     "an optimizer without a rule": (
-        {"optimizers": "adadelta"},
-        "there is no lane rule for the optimizer Adadelta",
+        {"optimizers": OwnSGD},
+        "there is no lane rule for the optimizer OwnSGD",
     ),
     "dropout": (
         {"model": lambda: nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))},
@@ -235,7 +241,9 @@ class TestFallbacks:
         lanes, loop = both(workload, arms["strategies"], arms["optimizers"], updates=5)
         agree(lanes, loop, rtol=0)
         assert trainers(lanes) == {"loop"}
+        assert all(re.match(reason, text) for text in lanes.trials["fallback"])
         assert loop.notes == []
+        assert set(loop.trials["fallback"]) == {""}
         assert all(
             re.fullmatch(rf".*: \d trials? in the loop instead of lanes: {reason}.*", note)
             for note in lanes.notes
@@ -250,17 +258,21 @@ class TestFallbacks:
         ]
 
     def test_auto_says_nothing_of_a_short_run_that_goes_to_the_loop(self):
-        result = compare(small_workload(), "mini:4", "adadelta", seeds=2, updates=5, trainer="auto")
+        result = compare(small_workload(), "mini:4", OwnSGD, seeds=2, updates=5, trainer="auto")
         assert (trainers(result), result.notes) == ({"loop"}, [])
+        assert set(result.trials["fallback"]) == {"there is no lane rule for the optimizer OwnSGD"}
+
+    def test_a_group_that_lanes_do_not_repay_is_named_in_the_table(self):
+        result = compare(small_workload(), "mini:4", seeds=2, updates=5, trainer="auto")
+        assert trainers(result) == {"loop"}
+        assert set(result.trials["fallback"]) == {"its group makes few updates, which do not repay lanes"}
 
     @pytest.mark.slow
     def test_a_rule_that_is_wrong_is_refused_by_the_check(self, monkeypatch):
-        right = rules.RULES[torch.optim.SGD]
+        def wrong(weight, grad, state, rates, flags):
+            return SGD.update(weight, grad * (1 + 1e-9), state, rates, flags)
 
-        def wrong(weight, grad, slots, rates, flags):
-            return right.update(weight, grad * (1 + 1e-9), slots, rates, flags)
-
-        monkeypatch.setitem(rules.RULES, torch.optim.SGD, rules.Rule(right.slots, right.rates, wrong))
+        monkeypatch.setattr(sgd, "SGD", dataclasses.replace(SGD, update=wrong))
         lanes, loop = both(small_workload(), "mini:4", ["sgd", "adam"])
         agree(lanes, loop)
         assert dict(zip(lanes.trials["arm"], lanes.trials["trainer"], strict=True)) == {
@@ -278,10 +290,11 @@ class TestFallbacks:
         assert trainers(lanes) == {"lanes", "lanes+loop"}
         assert set(lanes.trials["status"]) == {"finished"}
         (note,) = lanes.notes
-        assert (
-            "in the loop instead of lanes: its batches have other sizes than the other lanes' from epoch 3 on"
-            in note
-        )
+        why = "its batches have other sizes than the other lanes' from epoch 3 on"
+        assert f"in the loop instead of lanes: {why}" in note
+        left = lanes.trials["trainer"] == "lanes+loop"
+        assert set(lanes.trials["fallback"][left]) == {why}
+        assert set(lanes.trials["fallback"][~left]) == {""}
 
     @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
     def test_lanes_that_strayed_end_as_in_the_loop(self, optimizer):

@@ -128,11 +128,18 @@ def _rsub(a: Any, b: Any, alpha: float = 1) -> Array:
     return _sub(b, a, alpha)
 
 
+_POWERS: dict[float, Operation] = {
+    0.5: jnp.sqrt,
+    -0.5: lambda x: 1 / jnp.sqrt(x),
+    2: lambda x: x * x,
+    3: lambda x: x * x * x,
+}
+
+
 @operation("pow.Tensor_Scalar", "pow.Tensor_Tensor", "pow.Scalar")
 def _pow(a: Any, b: Any) -> Array:
-    if isinstance(b, (int, float)) and b in (0.5, -0.5, 2, 3):
-        root: dict[float, Operation] = {0.5: jnp.sqrt, -0.5: lambda x: 1 / jnp.sqrt(x), 2: lambda x: x * x, 3: lambda x: x * x * x}
-        return root[b](promoted(a, b)[0])
+    if isinstance(b, (int, float)) and b in _POWERS:
+        return _POWERS[b](promoted(a, b)[0])
     return jnp.power(*promoted(a, b))
 
 

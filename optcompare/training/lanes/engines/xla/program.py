@@ -6,6 +6,7 @@ once, in a second or two and without a C++ compiler, and makes any number of upd
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -118,10 +119,12 @@ def _compiled(jax: Any, graph: GraphModule, example: Example, follow: int, input
     known = [*(ANY for _ in (*carry, *rates)), *map(integers_of, data), Integers(0, len(data[0]) - 1)]
     refuse_unbounded_indices(pure, known, OPERATIONS)
     jnp, lax = jax.numpy, jax.lax
+    dtypes = [tensor.dtype for tensor in carry[: max(1, follow)]]
+    followed = DTYPES[functools.reduce(torch.promote_types, dtypes)]
 
     def updated(carry: Any, rates: Any, data: Any, index: Any, count: Any) -> Any:
         points = sum(weight.size for weight in carry[:follow]) // index.shape[1]
-        trail = jnp.zeros((len(index) if follow else 0, index.shape[1], points), carry[0].dtype)
+        trail = jnp.zeros((len(index) if follow else 0, index.shape[1], points), followed)
 
         def update(number: Any, state: Any) -> Any:
             carry, trail = state
@@ -132,7 +135,8 @@ def _compiled(jax: Any, graph: GraphModule, example: Example, follow: int, input
             carry = interpreted(pure, [*carry, *map(at, rates), *data, at(index)])
             if follow:
                 flat = [weight.reshape(len(weight), -1) for weight in carry[:follow]]
-                trail = lax.dynamic_update_index_in_dim(trail, jnp.concatenate(flat, 1), number, 0)
+                row = jnp.concatenate(flat, 1).astype(followed)
+                trail = lax.dynamic_update_index_in_dim(trail, row, number, 0)
             return carry, trail
 
         return lax.fori_loop(0, count, update, (carry, trail))
