@@ -130,6 +130,7 @@ class Evidence:
         self._rearranged: dict[str, None] = {}
         self._tried: dict[str, int] = {}
         self._trainers: dict[str, int] = {}
+        self._engines: dict[str, int] = {}
         self._fewest: dict[str, int] = {}
         self._tuning_samples, self._tuning_seconds = 0, 0.0
 
@@ -155,6 +156,8 @@ class Evidence:
         status, trainer = outcome["status"], outcome["trainer"]
         self._ended += 1
         self._trainers[trainer] = self._trainers.get(trainer, 0) + 1
+        if engine := outcome.get("engine"):
+            self._engines[engine] = self._engines.get(engine, 0) + 1
         if "split" in outcome:
             self._splits.setdefault(trial.seed, set()).add(int(outcome["split"]))
         if outcome["weights_sha256"]:
@@ -224,7 +227,13 @@ class Evidence:
             Coverage(sorted(self._unchecked), self._checked, list(self._free), self._failed),
             self._spent_alike(),
             *self._tuned_alike(),
-            TrainersAgree(dict(self._trainers), agreement.checked, agreement.apart, agreement.tolerance),
+            TrainersAgree(
+                dict(self._trainers),
+                agreement.checked,
+                agreement.apart,
+                agreement.tolerance,
+                dict(self._engines),
+            ),
             *traits.averages(self._comparison.recalibrate, self._fewest),
             *traits.random_numbers(),
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..core.budget import Budget, Unit
 from ..core.formatting import percent
@@ -120,6 +120,7 @@ class TrainersAgree(CheckData):
         checked: The number of lanes that were compared.
         apart: The largest difference, relative to the norm of the weights.
         tolerance: The largest that is allowed.
+        engines: The number of trials by the engines that made their updates in lanes.
     """
 
     name = "fast and reference trainers agree"
@@ -127,6 +128,7 @@ class TrainersAgree(CheckData):
     checked: int
     apart: float
     tolerance: float
+    engines: dict[str, int] = field(default_factory=dict)
 
     @property
     def held(self) -> bool:
@@ -136,6 +138,9 @@ class TrainersAgree(CheckData):
     def sentence(self) -> str:
         """Return the number of trials of each trainer, and the difference between both trainers."""
         parts = [f"{count(number, 'trial')} {_TRAINERS[trainer]}" for trainer, number in self.trials.items()]
+        if self.engines:
+            engines = (f"{name} ({count(number, 'trial')})" for name, number in self.engines.items())
+            parts.append(f"engines of lanes: {', '.join(engines)}")
         if self.trials.keys() - {"loop"}:
             parts.append(
                 f"the first updates of {count(self.checked, 'lane')}, made by both, differ by at most "

@@ -196,6 +196,13 @@ TRIALS_SCHEMA = TableSchema(
             "was chosen.",
             optional=True,
         ),
+        Column(
+            "engine",
+            TEXT,
+            "The engines that made its updates in lanes, such as `xla` or `traced+inductor`; empty for a "
+            "trial of the loop.",
+            optional=True,
+        ),
         Column("epochs", WHOLE, "Complete epochs.", "epochs", optional=True),
         Column("epochs_begun", WHOLE, "Epochs with at least one update.", "epochs", optional=True),
         Column("epochs_checked", WHOLE, "Epochs whose batches were checked.", "epochs", optional=True),

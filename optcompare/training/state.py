@@ -70,6 +70,8 @@ class ProgressState(TypedDict):
     """[samples, update] of the last point whose average was known."""
     goal_found: dict[str, int]
     """Where the goal was reached, by the column of the trials table."""
+    engines: list[str]
+    """The engines of lanes that made its updates, in the order of their first."""
     goal_reached: bool
     """Whether all rows showed that a goal is reached that is not smoothed."""
 

@@ -84,8 +84,15 @@ def train_again(
             held, detail = compared(trainer, saved, "earlier" in result.environment, tick)
         except (OptcompareError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             held, detail = False, explain(error)
-        trained_in = _TRAINERS.get(row["trainer"], "?")
-        yield Finding(f"trained again: {name_of(trial)}", held, f"{detail} ({trained_in})")
+        yield Finding(f"trained again: {name_of(trial)}", held, f"{detail} ({_trained_in(row)})")
+
+
+def _trained_in(row: TableRow) -> str:
+    """Name the trainer of a trial, and the engine of lanes, whose last bits depend on the installation."""
+    trainer, engine = _TRAINERS.get(row["trainer"], "?"), row.get("engine")
+    if not isinstance(engine, str) or not engine:
+        return trainer
+    return f"{trainer} by {engine}; trained again in the loop, the reference of every engine"
 
 
 def _in_turn(rows: TrialRows) -> list[tuple[Trial, TableRow]]:

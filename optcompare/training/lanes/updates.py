@@ -102,7 +102,7 @@ class LanesUpdates:
                     self._numbers, done, count, self._factors(done, count, size)
                 )
                 trail = self._run(program, rates, index)
-                self._count(count, size, trail)
+                self._count(count, size, trail, program.engine)
                 self._update_seconds = (time.perf_counter() - began) / count
                 position, rest = position + count, rest - count
                 if position < stop and until():
@@ -125,7 +125,7 @@ class LanesUpdates:
         shares = [self._budget.share(done + i, samples + i * size, self._n) for i in range(count)]
         return [self._schedule(share) for share in shares]
 
-    def _count(self, count: int, size: int, trail: Tensor | None) -> None:
+    def _count(self, count: int, size: int, trail: Tensor | None, engine: str) -> None:
         for number, lane in enumerate(self._lanes):
             if not lane.running:
                 continue
@@ -137,6 +137,7 @@ class LanesUpdates:
                     lane.progress.follow(update, point)
             seconds = (lane.progress.updates + count) * lane.pace
             lane.progress.count_updates(count, count * size, size, seconds)
+            lane.progress.count_engine(engine)
 
     def _expected(self, plan: Plan, size: int) -> float:
         """Estimate the updates of a batch size that are left, if later epochs are like this one."""

@@ -50,6 +50,7 @@ class Progress:
     goal_tried: list[int] = field(default_factory=lambda: [-1, -1])
     goal_found: dict[str, int] = field(default_factory=dict)
     goal_reached: bool = False
+    engines: list[str] = field(default_factory=list)
 
     def count_updates(self, updates: int, samples: int, batch_size: int, seconds: float) -> None:
         """Count updates of this epoch.
@@ -65,6 +66,11 @@ class Progress:
         self.updates += updates
         self.samples += samples
         self.batch_size = batch_size
+
+    def count_engine(self, engine: str) -> None:
+        """Count the engine of lanes that made the last updates."""
+        if engine not in self.engines:
+            self.engines.append(engine)
 
     def count_measurement(self, values: Mapping[str, float], seconds: float, goal: str = "") -> None:
         """Count a measurement, which may end the trial.
@@ -186,7 +192,7 @@ class Progress:
 
     def to_state(self) -> ProgressState:
         """Return the counters as plain values; nested values are copied."""
-        copied = ("orders", "snapshots", "goal_tried")
+        copied = ("orders", "snapshots", "goal_tried", "engines")
         own = {name: [*getattr(self, name)] for name in copied}
         points = {name: [[*point] for point in getattr(self, name)] for name in ("path", "goal_points")}
         found = {name: {**getattr(self, name)} for name in ("tested", "sampled", "goal_found")}

@@ -91,6 +91,7 @@ def outcome_of(
         "measure_seconds": progress.measure_seconds,
         "budget": float(comparison.budget.amount),
         "fallback": fallback,
+        "engine": "+".join(progress.engines),
         "epochs": progress.epoch,
         "epochs_begun": len(progress.orders),
         "epochs_checked": progress.checked,
