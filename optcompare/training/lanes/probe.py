@@ -83,8 +83,8 @@ def _probed(lanes: LanesTrainer, trials: Sequence[Trial], updates: float) -> Pro
     if families.engines.worth_tracing(updates * family.first.sizes.count(size) / len(family.first.sizes)):
         step = graph = programs.graph(size, carry)
         operations = operations_of(graph)
-        worth = families.engines.worth_compiling(updates, operations)
-        if "xla" in worth and availability.obstacle() is None:
+        worth = families.engines.to_try(graph, width, updates)
+        if worth[:1] == ("xla",) and availability.obstacle() is None:
             compiler = "xla"
         elif "inductor" in worth and carry[0].device.type == "cpu":
             found = is_compiled(graph, example, programs.follow, families.libraries)

@@ -151,7 +151,7 @@ class Programs:
         program.current = Traced(graph, self.data, self.follow)
         operations = operations_of(graph)
         about = f"batch size {size}, {self.width} lanes, about {updates:,.0f} updates"
-        worth = self._engines.worth_compiling(updates, operations)
+        worth = self._engines.to_try(graph, self.width, updates)
         if self._engines.compilers and not worth:
             self._say(
                 f"{about} of {operations} operations: traced, since compiling takes longer than it saves"

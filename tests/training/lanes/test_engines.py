@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from optcompare import ComparisonError, Strategy, StrategyError, compare
 from optcompare.core.comparison import Budget
@@ -23,7 +24,9 @@ from optcompare.training.device import torch_settings
 from optcompare.training.lanes.admission import Admission
 from optcompare.training.lanes.cost_model import Work, worth_compiling, worth_lanes, worth_tracing
 from optcompare.training.lanes.engines import compiler_process, inductor
+from optcompare.training.lanes.engines.choice import Engines, engine_of, windows_bytes
 from optcompare.training.lanes.engines.libraries import CacheEntry
+from optcompare.training.lanes.engines.xla import availability
 from optcompare.training.lanes.memory import lanes_that_fit, memory_limit
 from optcompare.training.lanes.program import Blueprint
 from optcompare.training.lanes.run import LanesRun
@@ -134,7 +137,9 @@ COMPILER_WRITES_GARBAGE = """
 import sys
 from pathlib import Path
 directory, key, *sys.path[:] = sys.argv[1:]
+from optcompare.training.lanes.engines.choice import Engines, engine_of, windows_bytes
 from optcompare.training.lanes.engines.libraries import CacheEntry
+from optcompare.training.lanes.engines.xla import availability
 entry = CacheEntry(Path(directory), key)
 with entry.locked(), entry.work() as work:
     (work / "scan.pt2").write_bytes(b"garbage")
@@ -395,3 +400,59 @@ class TestPositional:
             "leave out positional = True",
         ):
             compare(small_workload(), [Lies()], seeds=1, epochs=1)
+
+
+class TestChoice:
+    def test_xla_is_tried_first_where_it_is_installed_and_the_device_is_the_cpu(self, monkeypatch):
+        assert engine_of("auto", "cpu") == "inductor"
+        monkeypatch.setattr(availability, "obstacle", lambda: None)
+        assert [engine_of("auto", device) for device in ("cpu", "cuda:0")] == ["xla", "inductor"]
+        assert engine_of("auto", "cpu", previous="inductor") == "inductor", (
+            "a run that goes on keeps its engine"
+        )
+        assert engine_of("traced", "cpu", previous="xla") == "traced"
+        with pytest.raises(
+            ComparisonError, match="xla cannot be used: its programs run on the CPU, and the device is cuda:0"
+        ):
+            engine_of("xla", "cuda:0")
+
+    def test_the_windows_of_a_convolution_decide_which_compiler_is_tried_first(self):
+        """[2 lanes · 4, 3, 10, 10] and 3 × 3 filters have 8 · 3 · 9 · 64 windows of 4 bytes."""
+
+        def convolve(x, weight):
+            return torch.conv2d(x, weight)
+
+        graph = make_fx(convolve)(torch.ones(8, 3, 10, 10), torch.ones(5, 3, 3, 3))
+        assert windows_bytes(graph) == 8 * 3 * 9 * 64 * 4
+        engines = Engines(("xla", "inductor"))
+        assert engines.to_try(graph, 2, 1e9) == ("xla", "inductor")
+        large = make_fx(convolve)(torch.ones(8, 3, 100, 100), torch.ones(5, 3, 3, 3))
+        assert engines.to_try(large, 2, 1e9) == ("inductor", "xla")
+        named = Engines(("xla", "inductor"), always=True)
+        assert named.to_try(large, 2, 1) == ("xla", "inductor")
+
+    def test_xla_repays_sooner_than_inductor(self):
+        """100 operations: XLA takes 1.05 s, which 3500 updates save; inductor half of 12 s."""
+        updates = (3_499, 3_501, 19_999, 20_001)
+        worth = [Engines(("xla", "inductor")).worth_compiling(count, 100) for count in updates]
+        assert worth == [(), ("xla",), ("xla",), ("xla", "inductor")]
+
+    def test_a_single_long_trial_repays_lanes_where_xla_compiles_them(self):
+        """10 000 updates of 200 µs, without 1.05 s of compiling: .95 of .4 s, and three times .55 of 1.5 s."""
+        work = Work(1, 10_000, 0)
+        assert worth_lanes([work] * 3, ["xla", "inductor"]) == [True] * 3
+        assert worth_lanes([work] * 3) == [False] * 3
+
+    @pytest.mark.parametrize(("engine", "levels"), [("vmapped", {"vmapped"}), ("traced", {"traced"})])
+    def test_a_named_engine_runs_every_program(self, engine, levels):
+        lanes, loop = both(small_workload(), "mini:4", engine=engine)
+        agree(lanes, loop)
+        assert set(lanes.trials["engine"]) == levels
+        assert set(loop.trials["engine"]) == {""}
+        assert "engines of lanes: " + engine + " (3 trials)" in str(lanes.certificate)
+
+    def test_another_engine_is_refused(self):
+        with pytest.raises(
+            ComparisonError, match="engine must be auto, vmapped, traced, inductor or xla, got 'fast'"
+        ):
+            both(small_workload(), engine="fast")
