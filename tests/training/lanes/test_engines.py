@@ -438,7 +438,7 @@ class TestChoice:
         assert worth == [(), ("xla",), ("xla",), ("xla", "inductor")]
 
     def test_a_single_long_trial_repays_lanes_where_xla_compiles_them(self):
-        """10 000 updates of 200 µs, without 1.05 s of compiling: .95 of .4 s, and three times .55 of 1.5 s."""
+        """10 000 updates of 200 µs, without 1.05 s of compiling: .95 of .4 s; three times .55 of 1.5 s."""
         work = Work(1, 10_000, 0)
         assert worth_lanes([work] * 3, ["xla", "inductor"]) == [True] * 3
         assert worth_lanes([work] * 3) == [False] * 3
