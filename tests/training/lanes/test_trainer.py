@@ -391,10 +391,14 @@ class TestDynamics:
         assert final_weights("adam:lr=0.25:eps=0", 1) == pytest.approx([0.75, 0.75], abs=1e-12)
 
 
+class OwnAdam(torch.optim.Adam):
+    """An optimizer without a lane rule."""
+
+
 class TestEvidence:
     @pytest.mark.slow
     def test_the_certificate_counts_trials_and_names_the_largest_difference(self):
-        lanes, loop = both(small_workload(), "mini:4", ["sgd", "adadelta"], seeds=2)
+        lanes, loop = both(small_workload(), "mini:4", ["sgd", OwnAdam], seeds=2)
         check, alone = lanes.certificate[-1], loop.certificate[-1]
         assert (check.name, check.held) == ("fast and reference trainers agree", True)
         pattern = (
