@@ -276,6 +276,11 @@ def test_memory_without_advance_is_refused():
         LaneRule(update=sign_update, memory={"k": 0})
 
 
+def test_a_rule_without_a_learning_rate_is_refused():
+    with pytest.raises(PluginError, match=r"a LaneRule has lr among its numbers, got \('momentum',\)"):
+        LaneRule(update=sign_update, numbers=("momentum",))
+
+
 def test_the_default_rates_are_the_numbers():
     numbers = {"lr": torch.tensor([0.1, 0.2]), "betas": (torch.ones(2), torch.ones(2))}
     assert numbers_alone(numbers, torch.ones(1, 1)) == {"lr": numbers["lr"]}

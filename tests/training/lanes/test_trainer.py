@@ -35,6 +35,13 @@ OPTIMIZERS = [
     "rmsprop",
     "rmsprop:momentum=0.9:centered=true",
     "adagrad:lr_decay=0.1",
+    "adamax",
+    "nadam",
+    "radam",
+    "adadelta",
+    "asgd:t0=5",
+    "rprop",
+    "adafactor",
 ]
 
 
@@ -66,7 +73,8 @@ class TestAgreement:
 
     @pytest.mark.slow
     def test_every_optimizer_that_can_maximize_does_so_too(self):
-        names = ["sgd", "adam", "adamw", "rmsprop", "adagrad"]
+        names = ["sgd", "adam", "adamw", "rmsprop", "adagrad", "adamax", "nadam", "radam", "adadelta", "asgd"]
+        names += ["rprop", "adafactor"]
         lanes, loop = both(small_workload(), "mini:4", [f"{name}:maximize=true" for name in names])
         agree(lanes, loop)
         assert trainers(lanes) == {"lanes"}
