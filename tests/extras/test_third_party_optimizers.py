@@ -91,9 +91,8 @@ def ended(trainer, cut=False):
     trial, state = Trial(trainer.setup.comparison.arms[0], 0), None
     with torch_settings(1):
         while state is None or state["progress"]["status"] == "running":
-            _, state = trainer.advance(
-                [trial], None if state is None else through_a_file(state) if cut else state, lambda: cut
-            )
+            sent = through_a_file(state) if cut and state is not None else state
+            _, state = trainer.advance([trial], sent, lambda: cut)
     assert state["progress"]["status"] == "finished", state["progress"]["reason"]
     return state
 
