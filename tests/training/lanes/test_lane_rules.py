@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from optcompare import LaneRule, PluginError, check_lane_rule
+from optcompare import LaneRule, PluginError, check_lane_rule, compare
 from optcompare.interfaces.lane_rule import numbers_alone
+from optcompare.interfaces.lane_rules import LaneRules
 from optcompare.registry.manager import Registry
-from tests.helpers.both_trainers import agree, both
+from tests.helpers.both_trainers import agree, both, trainers
 from tests.helpers.workloads import small_workload
 
 RULES = Registry.load().lane_rules()
@@ -212,6 +213,96 @@ def test_a_wrong_rule_is_refused_with_the_reason(case):
     changes, reason = WRONG[case]
     with pytest.raises(PluginError, match=f"the lane rule of SignMomentum is refused: {reason}"):
         check_lane_rule(LaneRule(**{**SIGN, **changes}), SignMomentum)
+
+
+class Averaged(torch.optim.Optimizer):
+    """Is measured at the average of its weights so far; counts updates in its parameter groups."""
+
+    def __init__(self, params, lr: float = 0.01) -> None:
+        super().__init__(params, {"lr": lr, "count": 0, "training": True})
+
+    @torch.no_grad()
+    def eval(self):
+        for group in self.param_groups:
+            group["training"] = False
+            for weight in group["params"]:
+                weight.copy_(self.state[weight]["average"])
+
+    def train(self):
+        for group in self.param_groups:
+            group["training"] = True
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            group["count"] += 1
+            for weight in group["params"]:
+                average = self.state[weight].setdefault("average", torch.zeros_like(weight))
+                weight.sub_(group["lr"] * weight.grad)
+                average.lerp_(weight, 1 / group["count"])
+
+
+def count(memory, rates, flags):
+    made = memory["count"] + 1
+    return {"count": made}, {"share": 1 / made}
+
+
+def average_update(weight, grad, state, rates, flags):
+    new = weight - rates["lr"] * grad
+    return new, {"average": state["average"] + rates["share"] * (new - state["average"])}
+
+
+AVERAGED = {
+    "update": average_update,
+    "ignored": ("training",),
+    "state": sign_state,
+    "memory": {"count": 0},
+    "advance": count,
+    "evaluated": lambda weight, state, numbers, flags: state["average"],
+}
+WRONG_AVERAGED = {
+    "measured at its weights": ({"evaluated": None}, "an update differs from the loop's by"),
+    "a count that stays": (
+        {"advance": lambda memory, rates, flags: (memory, count(memory, rates, flags)[1])},
+        "an update leaves the optimizer's count different from the loop's",
+    ),
+    "no count": (
+        {"memory": None, "advance": None},
+        "the lane rule of Averaged does not know its setting count",
+    ),
+}
+
+
+def in_two_groups(model, *, lr: float = 0.01):
+    first, *others = model.parameters()
+    return Averaged([{"params": others, "lr": 2 * lr}, {"params": [first]}], lr=lr)
+
+
+@pytest.mark.parametrize("optimizer", [Averaged, in_two_groups])
+def test_an_optimizer_with_modes_and_numbers_that_change_trains_in_lanes(optimizer):
+    check_lane_rule(LaneRule(**AVERAGED), optimizer)
+
+
+@pytest.mark.parametrize("case", WRONG_AVERAGED)
+def test_wrong_modes_and_numbers_are_refused_with_the_reason(case):
+    changes, reason = WRONG_AVERAGED[case]
+    with pytest.raises(PluginError, match=f"the lane rule of Averaged is refused: {reason}"):
+        check_lane_rule(LaneRule(**{**AVERAGED, **changes}), Averaged)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_path_and_the_records_of_an_optimizer_with_modes_are_those_of_its_average(jobs, monkeypatch):
+    registered = LaneRules.single(Averaged, LaneRule(**AVERAGED))
+    monkeypatch.setattr(Registry, "lane_rules", lambda self: registered)
+    question = {"seeds": 4, "epochs": 4, "dtype": "float64", "plane": True, "jobs": jobs}
+    lanes, loop = (
+        compare("line", "mini", [Averaged], trainer=trainer, **question) for trainer in ("lanes", "loop")
+    )
+    assert trainers(lanes) == {"lanes"}
+    agree(lanes, loop)
+    places = [torch.tensor(each.paths[["x", "y"]].to_numpy()) for each in (lanes, loop)]
+    torch.testing.assert_close(*places)
 
 
 def test_memory_without_advance_is_refused():
