@@ -127,6 +127,9 @@ class Tasks:
             state: The state of their task.
         """
         if "lanes" not in state:
+            if self._trainer != "loop":
+                self._fallbacks |= dict.fromkeys(trials, "it had begun in the loop")
+                self._fallbacks |= dict(self.lanes.grouped(trials)[1])
             return [Task("loop", trials, state)]
         if self._workers or self.lanes.admit(trials).groups == [trials]:
             return [Task("lanes", trials, _group_state(state["lanes"]))]

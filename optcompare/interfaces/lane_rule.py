@@ -69,7 +69,8 @@ class LaneRule:
         update: ``update(weight, grad, state, rates, flags)`` returns the new weight and the new state of
             one weight. The gradient has the weight's shape, rates have no dimension and the dtype of the
             weights.
-        numbers: Names of settings that are numbers, or tuples of numbers, and may differ between lanes.
+        numbers: Names of settings that are numbers, or tuples of numbers, and may differ between lanes;
+            ``lr`` is one of them.
         flags: Names of settings that select operations, with any hashable values. If a name is in
             ``numbers``, too, the flag is whether the number is other than 0; of a tuple, there is one for
             each part.
@@ -91,6 +92,9 @@ class LaneRule:
         evaluated: ``evaluated(weight, state, numbers, flags)`` returns the weight in the optimizer's
             evaluation mode, by which a trial is measured. Numbers have no dimension and the dtype of the
             weights. None: the weight itself.
+
+    Raises:
+        PluginError: There is memory without ``advance``, or no ``lr``.
     """
 
     update: Callable[[Tensor, Tensor, LaneState, Rates, Flags], tuple[Tensor, LaneState]]
@@ -107,3 +111,5 @@ class LaneRule:
     def __post_init__(self) -> None:
         if (self.memory is None) != (self.advance is None):
             raise PluginError("a LaneRule has memory and advance, or neither")
+        if "lr" not in self.numbers:
+            raise PluginError(f"a LaneRule has lr among its numbers, got {self.numbers}")

@@ -120,7 +120,7 @@ class _Check:
     def _in_lanes(self, group: list[Trial]) -> tuple[list[Record], Sequence[TrialState]]:
         records, state = self._lanes.advance(group, None, lambda: True)
         while state["lanes"][0]["progress"]["updates"] < _TRAINED and not state["strayed"]:
-            more, state = self._lanes.advance(group, state, lambda: True)
+            more, state = self._lanes.advance(group, copy.deepcopy(state), lambda: True)
             records = [*records, *more]
         for why in state["strayed"].values():
             raise PluginError(f"the lane rule of {self._name}: {why}")

@@ -107,19 +107,23 @@ def _muon(
 def _orthogonal(matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: Tensor) -> Tensor:
     """Return the nearest orthogonal matrix, about, by a Newton-Schulz iteration in bfloat16.
 
-    A product of bfloat16 matrices is rounded at another place if there are many of them. So each is computed
-    in float32 and rounded once, which is what torch does for a single one.
+    Operations on bfloat16 are rounded at other places if there are many lanes, or by a compiler. So each is
+    computed in float32 and then rounded, which is what torch does for a single matrix.
     """
     a, b, c = coefficients
     wide = matrix.shape[0] <= matrix.shape[1]
-    each = (matrix if wide else matrix.T).bfloat16()
-    each = each / torch.maximum(each.norm(), eps.to(each.dtype))
+    each = _rounded(matrix if wide else matrix.T)
+    each = _rounded(each / torch.maximum(_rounded(each.norm()), _rounded(eps)))
     for _ in range(steps):
-        float_each = each.float()
-        gram = (float_each @ float_each.T).bfloat16().float()
-        polynomial = (b * gram + c * (gram @ gram)).bfloat16().float()
-        each = (a * float_each + polynomial @ float_each).bfloat16()
+        gram = _rounded(each @ each.T)
+        polynomial = _rounded(b * gram + c * (gram @ gram))
+        each = _rounded(a * each + polynomial @ each)
     return each if wide else each.T
+
+
+def _rounded(values: Tensor) -> Tensor:
+    """Return values rounded to bfloat16, as float32."""
+    return values.bfloat16().float()
 
 
 MUON = LaneRule(

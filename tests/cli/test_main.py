@@ -429,6 +429,8 @@ def test_plugins_are_listed_with_what_they_add(files):
         for line in lines
     )
     assert next(line for line in lines if line.startswith("strategies.py ")).endswith("strategies: bad")
+    ours = next(line for line in lines if line.startswith("lane_rules.third_party "))
+    assert "lane rules: pytorch_optimizer.Lion, schedulefree.SGDScheduleFree" in ours
     assert next(line for line in lines if line.startswith("observer.py ")).endswith("observer")
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from optcompare import OptcompareError, compare
 from optcompare.core.comparison import Budget, Trial
 from optcompare.training.device import torch_settings
-from optcompare.verification.plugin_checks import _through_a_file
+from optcompare.verification.lane_rule_check import through_a_file
 from tests.helpers.trials import make_trainer
 from tests.helpers.workloads import small_workload
 
@@ -91,7 +91,8 @@ def ended(trainer, cut=False):
     trial, state = Trial(trainer.setup.comparison.arms[0], 0), None
     with torch_settings(1):
         while state is None or state["progress"]["status"] == "running":
-            _, state = trainer.advance([trial], _through_a_file(state) if cut else state, lambda: cut)
+            sent = through_a_file(state) if cut and state is not None else state
+            _, state = trainer.advance([trial], sent, lambda: cut)
     assert state["progress"]["status"] == "finished", state["progress"]["reason"]
     return state
 

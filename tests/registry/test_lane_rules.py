@@ -11,43 +11,12 @@ import torch
 
 from optcompare import LaneRule, PluginError, compare
 from tests.helpers.both_trainers import agree, trainers
+from tests.helpers.plugins import SIGNS
 from tests.helpers.workloads import small_workload
 from tests.registry.test_manager import loaded, plugin
 
 RULE = LaneRule(update=lambda weight, grad, state, rates, flags: (weight, state))
 OTHER = LaneRule(update=lambda weight, grad, state, rates, flags: (weight, state))
-
-SIGNS = '''
-import torch
-from optcompare import LaneRule, hookimpl
-
-
-class Signs(torch.optim.Optimizer):
-    """Steps by the sign of the gradient."""
-
-    def __init__(self, params, lr: float = 0.01):
-        super().__init__(params, {"lr": lr})
-
-    @torch.no_grad()
-    def step(self):
-        for group in self.param_groups:
-            for weight in group["params"]:
-                weight.sub_(group["lr"] * weight.grad.sign())
-
-
-def update(weight, grad, state, rates, flags):
-    return weight - FACTOR * rates["lr"] * grad.sign(), state
-
-
-@hookimpl
-def optcompare_optimizers():
-    return {"signs": Signs}
-
-
-@hookimpl
-def optcompare_lane_rules():
-    return {Signs: LaneRule(update=update)}
-'''
 
 
 def rules(**plugins):
@@ -146,7 +115,7 @@ def test_a_path_that_leads_nowhere_is_refused_when_it_is_used(path, message):
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_rule_of_a_plugin_file_trains_in_lanes_in_every_process(tmp_path, jobs):
     path = tmp_path / "signs.py"
-    path.write_text(SIGNS.replace("FACTOR * ", ""), encoding="utf-8")
+    path.write_text(SIGNS.replace("FACTOR", "1.0"), encoding="utf-8")
     question = {"seeds": 4, "updates": 20, "dtype": "float64", "plugins": [str(path)], "jobs": jobs}
     for spec in ("signs", f"{path}:Signs"):
         lanes, loop = (

@@ -12,6 +12,7 @@ import pytest
 from optcompare import OptcompareError, PluginError, check
 from optcompare.cli.main import main
 from optcompare.cli.new_plugin import new_plugin
+from tests.helpers.plugins import SIGNS
 
 HEAD = """
 import random
@@ -181,3 +182,27 @@ def test_a_new_plugin_overwrites_nothing(tmp_path):
     with pytest.raises(OptcompareError, match="exists and is not empty"):
         new_plugin("mine", tmp_path)
     assert len(list(Path(tmp_path / "optcompare-mine").iterdir())) == 4
+
+
+@pytest.mark.parametrize(
+    ("factor", "held", "detail"),
+    [
+        ("1.0", True, "4 lanes, 20 updates: they differ from the loop by at most "),
+        ("1.001", False, "the lane rule of Signs is refused: an update differs from the loop's by "),
+    ],
+)
+def test_a_lane_rule_is_compared_with_its_optimizer(tmp_path, factor, held, detail):
+    (tmp_path / "signs.py").write_text(SIGNS.replace("FACTOR", factor), encoding="utf-8")
+    *_, finding = check(str(tmp_path / "signs.py"))
+    assert (finding.name, finding.held) == ("lane rule of Signs: trains as its optimizer", held)
+    assert finding.detail.startswith(detail)
+
+
+def test_a_lane_rule_of_a_package_that_is_not_installed_cannot_be_checked(tmp_path):
+    hook = (
+        "from optcompare import hookimpl\n"
+        "@hookimpl\ndef optcompare_lane_rules():\n    return {'nowhere.Lion': 'nowhere.LION'}\n"
+    )
+    (tmp_path / "of_nowhere.py").write_text(hook, encoding="utf-8")
+    (finding,) = check(str(tmp_path / "of_nowhere.py"))
+    assert (finding.held, finding.detail) == (None, "nowhere is not installed")

@@ -102,7 +102,7 @@ class Admission:
         none = Apart(0.0)
         good = [trial for trial in trials if apart.get(trial, none).relative <= self.tolerance]
         self.checked += sum(trial in apart for trial in good)
-        self.apart = max([self.apart, *(apart.get(trial, none).relative for trial in good)])
+        self.apart = max([self.apart, *(apart.get(trial, none).weights for trial in good)])
         bad = [trial for trial in trials if apart.get(trial, none).relative > self.tolerance]
         reason = max((apart[trial] for trial in bad), default=none).explain(self.tolerance)
         return Admitted(

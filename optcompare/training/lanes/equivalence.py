@@ -36,10 +36,12 @@ class Apart(NamedTuple):
     Attributes:
         relative: The relative difference; of the state of the optimizer, divided by its factor.
         state: The name of the state that differs; empty: the weights or buffers do.
+        weights: The relative difference of weights and buffers.
     """
 
     relative: float
     state: str = ""
+    weights: float = 0.0
 
     def explain(self, tolerance: float) -> str:
         """Return the difference in words.
@@ -124,17 +126,17 @@ def disagreements(
         for number, lane in enumerate(rehearsed):
             reached = blueprint.state_of(after, number, lane.states[done], done + 1)
             expected = lane.states[done + 1]
-            worst[number] = max(worst[number], *_differences(blueprint, reached, expected))
+            found = [worst[number], *_differences(blueprint, reached, expected)]
+            worst[number] = max(found)._replace(weights=max(each.weights for each in found))
     return worst
 
 
 def _differences(blueprint: Blueprint, reached: TrialState, expected: TrialState) -> Iterator[Apart]:
     one, other = ({**state["model"], **state["buffers"]} for state in (reached, expected))
-    yield Apart(difference(one, other, blueprint.weights))
-    if blueprint.floating:
-        yield Apart(difference(one, other, blueprint.floating))
+    weights = [difference(one, other, names) for names in (blueprint.weights, blueprint.floating) if names]
     if "trained" in expected:
-        yield Apart(_of_lists(reached["trained"], expected["trained"]))
+        weights.append(_of_lists(reached["trained"], expected["trained"]))
+    yield Apart(max(weights), weights=max(weights))
     for name, pairs in _pairs(reached["optimizer"], expected["optimizer"]).items():
         yield Apart(_of_lists(*zip(*pairs, strict=True)) / _OF_STATE, name)
 

@@ -44,13 +44,7 @@ class Blueprint:
         clip: float | None = None,
         batch: Callable[[Sequence[Tensor]], Any] = tuple,
     ) -> None:
-        self.workload, self.settings, self.chunk, self.clip, self.batch = (
-            workload,
-            settings,
-            chunk,
-            clip,
-            batch,
-        )
+        self.workload, self.chunk, self.clip, self.batch = workload, chunk, clip, batch
         model = make()
         self._objective = MeanLoss(workload, model)
         self._outputs = _Outputs(make(), workload)

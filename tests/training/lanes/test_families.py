@@ -14,8 +14,12 @@ from optcompare_plugins.lane_rules.sgd import SGD
 from torch import nn
 
 from optcompare import Strategy, compare
+from optcompare.execution.scheduler import Tasks
+from optcompare.training.device import torch_settings
+from optcompare.training.lanes.trainer import LanesTrainer
 from optcompare.training.lanes.updates import LanesUpdates
 from tests.helpers.both_trainers import agree, both, trainers
+from tests.helpers.trials import make_trainer
 from tests.helpers.workloads import small_workload
 
 
@@ -351,3 +355,20 @@ class TestFallbacks:
             return nn.functional.mse_loss(output, y)
 
         agree(*both(small_workload(loss=hungry), "full", chunk=5, eval_chunk=5))
+
+
+@pytest.mark.parametrize(
+    ("trainer", "optimizer", "why"),
+    [
+        ("lanes", OwnSGD, "there is no lane rule for the optimizer OwnSGD"),
+        ("lanes", "sgd", "it had begun in the loop"),
+        ("loop", "sgd", ""),
+    ],
+)
+def test_a_trial_that_a_previous_run_began_in_the_loop_is_named(registry, trainer, optimizer, why):
+    loop = make_trainer(registry, small_workload(), ["mini:4"], optimizers=[optimizer], trainer=trainer)
+    tasks = Tasks(LanesTrainer(loop, 1e9), [], [])
+    (trial,) = loop.setup.comparison.trials()
+    with torch_settings(1):
+        (task,) = tasks.resumed([trial], loop.run(trial, None).state())
+        assert (task.trainer, tasks.fallback(trial)) == ("loop", why)

@@ -10,6 +10,7 @@ from torch import nn
 
 from optcompare import LaneRule, PluginError, check_lane_rule, compare
 from optcompare.interfaces.lane_rule import numbers_alone
+from optcompare.interfaces.lane_rules import LaneRules
 from optcompare.registry.manager import Registry
 from tests.helpers.both_trainers import agree, both, trainers
 from tests.helpers.workloads import small_workload
@@ -88,63 +89,6 @@ def test_a_rule_trains_as_its_optimizer_in_float32_and_under_a_schedule(name):
         lr=lr,
         dtype="float32",
         schedule="warmup-cosine:warmup=0.05",
-    )
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("schedule", ["none", "warmup-cosine:warmup=0.05"])
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"weight_decay": 0.1},
-        {"weight_decay": 0.1, "fixed_decay": True},
-        {"weight_decay": 0.1, "weight_decouple": False, "maximize": True},
-    ],
-    ids=shown,
-)
-def test_lion_trains_in_lanes_as_in_the_loop(settings, schedule):
-    lion = pytest.importorskip("pytorch_optimizer").Lion
-    check_lane_rule(RULES.of(lion), functools.partial(lion, **settings), schedule=schedule)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("schedule", ["none", "warmup-cosine:warmup=0.05"])
-@pytest.mark.parametrize("settings", [{}, {"weight_decay": 0.1, "warmup_steps": 5, "r": 1.0}], ids=shown)
-@pytest.mark.parametrize("name", ["SGDScheduleFree", "AdamWScheduleFree"])
-def test_schedule_free_trains_in_lanes_as_in_the_loop(name, settings, schedule):
-    kind = getattr(pytest.importorskip("schedulefree"), name)
-    check_lane_rule(RULES.of(kind), functools.partial(kind, **settings), schedule=schedule)
-
-
-def test_a_setting_of_another_version_is_refused():
-    lion = pytest.importorskip("pytorch_optimizer").Lion
-    with pytest.raises(
-        PluginError, match="is refused: the lane rule of Lion does not know its setting use_gc"
-    ):
-        check_lane_rule(RULES.of(lion), functools.partial(lion, use_gc=True))
-
-
-@pytest.mark.slow
-def test_schedule_free_is_measured_in_lanes_by_its_average(tmp_path):
-    """The workload has two weights, whose path is followed, too."""
-    pytest.importorskip("schedulefree")
-    question = {"seeds": 3, "epochs": 4, "dtype": "float64", "plane": True}
-    lanes, loop = (
-        compare(
-            "line",
-            "mini",
-            "schedulefree.SGDScheduleFree:lr=0.1",
-            trainer=trainer,
-            out=tmp_path / trainer,
-            **question,
-        )
-        for trainer in ("lanes", "loop")
-    )
-    assert trainers(lanes) == {"lanes"}
-    agree(lanes, loop)
-    torch.testing.assert_close(
-        torch.tensor(lanes.paths[["x", "y"]].to_numpy()), torch.tensor(loop.paths[["x", "y"]].to_numpy())
     )
 
 
@@ -271,9 +215,104 @@ def test_a_wrong_rule_is_refused_with_the_reason(case):
         check_lane_rule(LaneRule(**{**SIGN, **changes}), SignMomentum)
 
 
+class Averaged(torch.optim.Optimizer):
+    """Is measured at the average of its weights so far; counts updates in its parameter groups."""
+
+    def __init__(self, params, lr: float = 0.01) -> None:
+        super().__init__(params, {"lr": lr, "count": 0, "training": True})
+
+    @torch.no_grad()
+    def eval(self):
+        for group in self.param_groups:
+            group["training"] = False
+            for weight in group["params"]:
+                weight.copy_(self.state[weight]["average"])
+
+    def train(self):
+        for group in self.param_groups:
+            group["training"] = True
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            group["count"] += 1
+            for weight in group["params"]:
+                average = self.state[weight].setdefault("average", torch.zeros_like(weight))
+                weight.sub_(group["lr"] * weight.grad)
+                average.lerp_(weight, 1 / group["count"])
+
+
+def count(memory, rates, flags):
+    made = memory["count"] + 1
+    return {"count": made}, {"share": 1 / made}
+
+
+def average_update(weight, grad, state, rates, flags):
+    new = weight - rates["lr"] * grad
+    return new, {"average": state["average"] + rates["share"] * (new - state["average"])}
+
+
+AVERAGED = {
+    "update": average_update,
+    "ignored": ("training",),
+    "state": sign_state,
+    "memory": {"count": 0},
+    "advance": count,
+    "evaluated": lambda weight, state, numbers, flags: state["average"],
+}
+WRONG_AVERAGED = {
+    "measured at its weights": ({"evaluated": None}, "an update differs from the loop's by"),
+    "a count that stays": (
+        {"advance": lambda memory, rates, flags: (memory, count(memory, rates, flags)[1])},
+        "an update leaves the optimizer's count different from the loop's",
+    ),
+    "no count": (
+        {"memory": None, "advance": None},
+        "the lane rule of Averaged does not know its setting count",
+    ),
+}
+
+
+def in_two_groups(model, *, lr: float = 0.01):
+    first, *others = model.parameters()
+    return Averaged([{"params": others, "lr": 2 * lr}, {"params": [first]}], lr=lr)
+
+
+@pytest.mark.parametrize("optimizer", [Averaged, in_two_groups])
+def test_an_optimizer_with_modes_and_numbers_that_change_trains_in_lanes(optimizer):
+    check_lane_rule(LaneRule(**AVERAGED), optimizer)
+
+
+@pytest.mark.parametrize("case", WRONG_AVERAGED)
+def test_wrong_modes_and_numbers_are_refused_with_the_reason(case):
+    changes, reason = WRONG_AVERAGED[case]
+    with pytest.raises(PluginError, match=f"the lane rule of Averaged is refused: {reason}"):
+        check_lane_rule(LaneRule(**{**AVERAGED, **changes}), Averaged)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_path_and_the_records_of_an_optimizer_with_modes_are_those_of_its_average(jobs, monkeypatch):
+    registered = LaneRules.single(Averaged, LaneRule(**AVERAGED))
+    monkeypatch.setattr(Registry, "lane_rules", lambda self: registered)
+    question = {"seeds": 4, "epochs": 4, "dtype": "float64", "plane": True, "jobs": jobs}
+    lanes, loop = (
+        compare("line", "mini", [Averaged], trainer=trainer, **question) for trainer in ("lanes", "loop")
+    )
+    assert trainers(lanes) == {"lanes"}
+    agree(lanes, loop)
+    places = [torch.tensor(each.paths[["x", "y"]].to_numpy()) for each in (lanes, loop)]
+    torch.testing.assert_close(*places)
+
+
 def test_memory_without_advance_is_refused():
     with pytest.raises(PluginError, match="a LaneRule has memory and advance, or neither"):
         LaneRule(update=sign_update, memory={"k": 0})
+
+
+def test_a_rule_without_a_learning_rate_is_refused():
+    with pytest.raises(PluginError, match=r"a LaneRule has lr among its numbers, got \('momentum',\)"):
+        LaneRule(update=sign_update, numbers=("momentum",))
 
 
 def test_the_default_rates_are_the_numbers():

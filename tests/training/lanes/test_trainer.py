@@ -35,6 +35,13 @@ OPTIMIZERS = [
     "rmsprop",
     "rmsprop:momentum=0.9:centered=true",
     "adagrad:lr_decay=0.1",
+    "adamax",
+    "nadam",
+    "radam",
+    "adadelta",
+    "asgd:t0=5",
+    "rprop",
+    "adafactor",
 ]
 
 
@@ -66,7 +73,8 @@ class TestAgreement:
 
     @pytest.mark.slow
     def test_every_optimizer_that_can_maximize_does_so_too(self):
-        names = ["sgd", "adam", "adamw", "rmsprop", "adagrad"]
+        names = ["sgd", "adam", "adamw", "rmsprop", "adagrad", "adamax", "nadam", "radam", "adadelta", "asgd"]
+        names += ["rprop", "adafactor"]
         lanes, loop = both(small_workload(), "mini:4", [f"{name}:maximize=true" for name in names])
         agree(lanes, loop)
         assert trainers(lanes) == {"lanes"}
@@ -391,10 +399,14 @@ class TestDynamics:
         assert final_weights("adam:lr=0.25:eps=0", 1) == pytest.approx([0.75, 0.75], abs=1e-12)
 
 
+class OwnAdam(torch.optim.Adam):
+    """An optimizer without a lane rule."""
+
+
 class TestEvidence:
     @pytest.mark.slow
     def test_the_certificate_counts_trials_and_names_the_largest_difference(self):
-        lanes, loop = both(small_workload(), "mini:4", ["sgd", "adadelta"], seeds=2)
+        lanes, loop = both(small_workload(), "mini:4", ["sgd", OwnAdam], seeds=2)
         check, alone = lanes.certificate[-1], loop.certificate[-1]
         assert (check.name, check.held) == ("fast and reference trainers agree", True)
         pattern = (
