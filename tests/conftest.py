@@ -48,6 +48,7 @@ def state_directory_of_its_own(state_directories: Iterator[str], monkeypatch: py
 def no_progress_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Print no line of progress after some seconds, which only a slow machine would reach."""
     monkeypatch.setattr(progress, "_LINE_EVERY_SECONDS", math.inf)
+    monkeypatch.setattr(progress, "_LONG_END_SECONDS", 3600.0)
 
 
 @pytest.fixture(autouse=True)

@@ -52,11 +52,12 @@ class Lines:
     Once all trials have ended, a last line says so if what follows takes long.
 
     Args:
-        patience: The seconds until this last line.
+        patience: The seconds until this last line; None: those of a long end.
     """
 
-    def __init__(self, patience: float = _LONG_END_SECONDS) -> None:
-        self._last, self._patience = time.monotonic(), patience
+    def __init__(self, patience: float | None = None) -> None:
+        self._last = time.monotonic()
+        self._patience = _LONG_END_SECONDS if patience is None else patience
         self._end: threading.Timer | None = None
 
     def __enter__(self) -> Lines:
