@@ -29,7 +29,7 @@ _VMAPPED_UPDATE, _TRACED_UPDATE = 4.0, 2.0
 """An update of a group that is not timed, as a multiple of an update in the loop."""
 _NODES = 100
 """The operations of an update of a group that is not timed."""
-_COMPILING_OPERATIONS, _COMPILING_A_NODE = 4_000_000, 60_000
+_COMPILING_OPERATIONS, _COMPILING_A_NODE = 2_500_000, 15_000
 """The compiler's start, and what it takes for each operation of the graph, as small operations."""
 _XLA_OPERATIONS, _XLA_A_NODE = 120_000, 300
 """Importing jax and compiling with XLA, and what that takes for each operation, as small operations."""

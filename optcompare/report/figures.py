@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..analysis.batch_scaling import COLUMNS as SCALING_COLUMNS
 from ..core.parameters import suggestion
 from ..errors import USER_CODE_ERRORS, ComparisonError, PluginError, explain
 from ..results.csv_text import csv_text
@@ -195,8 +194,10 @@ def save_scaling(result: Result, out: Path, formats: Sequence[str]) -> list[Path
     Returns:
         The files of the figure.
     """
+    from ..analysis.batch_scaling import COLUMNS
+
     tables = [curve.table for curve in result.scaling()]
-    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=SCALING_COLUMNS)
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
     write_atomically(out / "scaling.csv", lambda path: path.write_bytes(csv_text(table).encode()))
     return save_figures([result], "scaling", out, formats) if tables else []
 

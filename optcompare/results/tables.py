@@ -28,7 +28,6 @@ from ..storage.under_way import read_consistently
 from .csv_text import csv_text
 from .how_far import CRASHED, UNDER_WAY
 from .reading import read_fields
-from .study_tables import scaling_curves, scaling_words, study_answer
 from .trained_module import kept_weights, trained_module
 from .verdict_setting import paired_tests, verdict_setting
 
@@ -197,10 +196,14 @@ class ResultTables:
         Raises:
             ComparisonError: The result is no batch-size study.
         """
+        from .study_tables import scaling_curves
+
         return scaling_curves(self)
 
     def recommendation(self) -> list[str]:
         """State the findings of a batch-size study, one line each."""
+        from .study_tables import scaling_words
+
         return scaling_words(self)
 
     @property
@@ -210,7 +213,11 @@ class ResultTables:
 
     def answer(self) -> list[str]:
         """Return the recommendation of a finished batch-size study, else the verdict."""
-        return study_answer(self) if self.is_finished_study else self.verdict()
+        if not self.is_finished_study:
+            return self.verdict()
+        from .study_tables import study_answer
+
+        return study_answer(self)
 
     @property
     def tuned_by(self) -> str:

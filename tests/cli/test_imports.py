@@ -32,6 +32,7 @@ HEAVY = (
     "IPython",
     "optcompare.training",
     "optcompare.report.result",
+    "optcompare.analysis.batch_scaling",
 )
 """Modules that take long to import, or many that are imported together."""
 

@@ -150,7 +150,7 @@ class TestGroupTime:
 
 
 def test_compilers_of_several_groups_slow_each_other_down(prepared, monkeypatch):
-    compiles = Probed(0.002, 0.0, operations=100, compiles=True)
+    compiles = Probed(0.002, 0.0, operations=500, compiler="inductor")
     monkeypatch.setattr(task_times, "probe", lambda *_: compiles)
     monkeypatch.setattr(task_times, "_NODE_OPERATIONS", 1e9)  # a compiled update takes the least
     one = forecast(prepared, "lanes")._times

@@ -408,6 +408,10 @@ class TestProcess:
             not path.stat().st_mode & 0o077 for path in cache.iterdir() if path.suffix in (".pt2", ".sha256")
         )
 
+    def test_it_looks_for_no_garbage(self, start, cache):
+        process = start(then="import gc; assert not gc.isenabled()")
+        assert process.complaint() == ""
+
     def test_two_processes_write_one_library_once(self, start, cache):
         both = [start(job) for job in (b"one", b"other")]
         assert [process.complaint() for process in both] == ["", ""]

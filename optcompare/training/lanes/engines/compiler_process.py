@@ -5,6 +5,7 @@ The process reads its job from a pipe, and locks the entry before it imports tor
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -106,6 +107,7 @@ def serve(directory: str, key: str) -> None:
         directory: The directory of the library.
         key: The key of the program, as in :class:`.libraries.CacheEntry`.
     """
+    gc.disable()  # a compiler keeps most of its objects to the end
     job = sys.stdin.buffer.read()
     os.umask(0o077)
     signal.signal(signal.SIGTERM, _end)  # removes temporary files before the process ends
@@ -119,6 +121,7 @@ def serve(directory: str, key: str) -> None:
                 from .scan import compile_job
 
                 compile_job(job, entry, work)
+    gc.freeze()  # the process ends, and frees its memory anyway
 
 
 def _end(number: int, frame: object) -> None:

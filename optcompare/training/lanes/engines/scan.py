@@ -8,14 +8,16 @@ time into a shared library.
 
 from __future__ import annotations
 
+import contextvars
 import io
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import nn
@@ -28,9 +30,19 @@ from .vmapped import flat_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.export import ExportedProgram
     from torch.fx import GraphModule
 
 _SAFE_PATH = "PYTHONSAFEPATH"
+_FAST = {
+    "cpp_cache_precompile_headers": False,
+    "aot_inductor.precompile_headers": False,
+    "aot_inductor.enable_line_tables": False,
+    "aot_inductor.compile_wrapper_opt_level": "Og",
+}
+"""Settings of torch's compiler with which it is fast; versions of torch that lack one compile without it."""
+
+_Result = TypeVar("_Result")
 
 Forms = list[list[tuple[tuple[int, ...], tuple[int, ...], torch.dtype]]]
 Scan = Callable[[Carry, Carry, Carry, "Tensor"], "tuple[Carry, Tensor | None]"]
@@ -69,19 +81,24 @@ def compile_job(packed: bytes, entry: CacheEntry, work: Path) -> None:
         entry: The entry of the library.
         work: A directory for temporary files.
     """
-    import torch._dynamo  # the compiler needs this import
+    import torch._inductor.compile_fx  # imports what the thread below would import at the same time
     from torch._inductor.cpu_vec_isa import valid_vec_isa_list
 
-    job: CompilerJob = torch.load(io.BytesIO(packed), weights_only=False)
-    torch.set_num_threads(job.threads)
     if hasattr(os, "nice"):
         os.nice(5)
-    parts = [[torch.empty_strided(*form[:2], dtype=form[2]).zero_() for form in part] for part in job.example]
-    example = parts[0], parts[1], parts[2], parts[3][0]
-    with _quiet():
-        valid_vec_isa_list()  # fills torch's cache of usable instruction sets
-    os.environ[COMPILER_CACHE] = str(work)  # removed together with the directory
-    library = _compile(job.step, example, job.follow, work)
+    with _quiet(), ThreadPoolExecutor(1) as aside:
+        checks = _submit(aside, valid_vec_isa_list)  # fills torch's cache of usable instruction sets
+        job: CompilerJob = torch.load(io.BytesIO(packed), weights_only=False)
+        torch.set_num_threads(job.threads)
+        parts = [
+            [torch.empty_strided(*form[:2], dtype=form[2]).zero_() for form in part] for part in job.example
+        ]
+        example = parts[0], parts[1], parts[2], parts[3][0]
+        program = _exported(job.step, example, job.follow)
+        checks.result()
+        os.environ[COMPILER_CACHE] = str(work)  # removed together with the directory
+        with _wrapper_built(aside):
+            library = _compiled(program, work)
     if (why := entry.refusal()) is not None:
         raise Unsupported(why)
     with entry.on_trial(), suppress(Exception):  # a later run reports an exception in detail
@@ -104,16 +121,60 @@ class _Scan(nn.Module):
         return scan(body, list(carry), [index, *rates])
 
 
-def _compile(step: GraphModule, example: Example, follow: int, work: Path) -> Path:
-    from torch._inductor import aoti_compile_and_package
+def _exported(step: GraphModule, example: Example, follow: int) -> ExportedProgram:
     from torch.export import Dim, export
 
     carry, rates, data, _ = example
     many = {0: Dim.DYNAMIC}
     shapes: Any = [{} for _ in carry], [many for _ in rates], [{} for _ in data], many
-    with torch.no_grad(), _quiet():
-        program = export(_Scan(step, follow), example, dynamic_shapes=shapes)
+    with torch.no_grad():
+        return export(_Scan(step, follow), example, dynamic_shapes=shapes)
+
+
+def _compiled(program: ExportedProgram, work: Path) -> Path:
+    """Compile a program with the settings that compile fastest for the same speed of the program.
+
+    Precompiled headers would take half of all seconds, and serve this program only, since the directory is
+    removed with them. The wrapper only calls kernels and torch, so that it gains little from optimization.
+    """
+    import torch._inductor.config as config
+    from torch._inductor import aoti_compile_and_package
+
+    known = config.get_config_copy()
+    with torch.no_grad(), config.patch({name: _FAST[name] for name in _FAST if name in known}):
         return Path(aoti_compile_and_package(program, package_path=str(work / "scan.pt2")))
+
+
+@contextmanager
+def _wrapper_built(aside: ThreadPoolExecutor) -> Iterator[None]:
+    """Compile the wrapper in another thread within the context, at the same time as the kernels.
+
+    The linker waits for it. Other files than those that torch calls wrapper and library are built as usual.
+    """
+    from torch._inductor.cpp_builder import CppBuilder
+
+    build, wrappers = CppBuilder.build, list[Future[None]]()
+
+    def build_or_submit(builder: CppBuilder) -> None:
+        target = builder.get_target_file_path()
+        if target.endswith(".wrapper.o"):
+            wrappers.append(_submit(aside, build, builder))
+            return
+        if target.endswith(".wrapper.so"):
+            for wrapper in wrappers:
+                wrapper.result()
+        build(builder)
+
+    CppBuilder.build = build_or_submit  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        CppBuilder.build = build  # type: ignore[method-assign]
+
+
+def _submit(aside: ThreadPoolExecutor, call: Callable[..., _Result], *arguments: object) -> Future[_Result]:
+    """Start a call in another thread, which has this thread's settings of torch's compiler."""
+    return aside.submit(contextvars.copy_context().run, call, *arguments)
 
 
 def loaded(path: Path, follow: int) -> Scan:
