@@ -7,11 +7,14 @@ from typing import Literal, get_args
 LrScaling = Literal["none", "linear", "sqrt"]
 TrainerName = Literal["auto", "loop", "lanes"]
 Dtype = Literal["float32", "float64"]
+MaskSource = Literal["generator", "counter"]
+"""Where dropout masks come from: the generator of the trial, or a counter; see :class:`.CounterMasks`."""
 Autocast = Literal["bfloat16"]
 MeasureRows = int | Literal["all"] | None
 """Rows of each set that evaluation points measure; None: as many as the cost of training allows."""
 
 LR_SCALINGS: tuple[LrScaling, ...] = get_args(LrScaling)
 TRAINERS: tuple[TrainerName, ...] = get_args(TrainerName)
+MASK_SOURCES: tuple[MaskSource, ...] = get_args(MaskSource)
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 AUTOCASTS: tuple[Autocast, ...] = get_args(Autocast)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 ORDER, TRAINING, STRATEGY, SAMPLE, DIAGNOSTIC, RECALIBRATION, SPLIT = 1, 2, 3, 4, 5, 6, 7
-GRID_SHIFT, TUNING_SEEDS, EVALUATION_ROWS = 8, 9, 10
+GRID_SHIFT, TUNING_SEEDS, EVALUATION_ROWS, MASKS = 8, 9, 10, 11
 
 
 def seed_sequence(tag: int, *parts: int) -> np.random.SeedSequence:

@@ -142,7 +142,7 @@ class Admission:
             ]
             numbers = self.families.numbers(block, programs.blueprint)
 
-            factors = self._factors(block[0], seen[block[0]])
+            factors, seeds = self._factors(block[0], seen[block[0]]), [trial.seed for trial in block]
 
             def update(
                 carry: Carry,
@@ -150,8 +150,10 @@ class Admission:
                 done: int,
                 numbers: Carry = numbers,
                 factors: list[float] = factors,
+                seeds: list[int] = seeds,
             ) -> Carry:
-                rates = programs.blueprint.rates(numbers, done, len(index), factors[done : done + 1])
+                factor = factors[done : done + 1]
+                rates = programs.blueprint.rates(numbers, done, len(index), factor, seeds)
                 return programs.at(index.shape[2], 0, carry).run(carry, rates, programs.data, index)[0]
 
             differences = disagreements(programs.blueprint, [seen[trial] for trial in block], update)

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import nn
 
+from ...core.choices import TrainerName
 from ...core.comparison import Trial
 from ...errors import USER_CODE_ERRORS
 from ...interfaces.metrics import is_accumulated, is_pair
 from ...interfaces.optimizer import build
 from ..data import MappedSource, TensorSource
+from ..dropout import dropout_layers
 from ..loop.batch_plan import Plan
 from ..loop.trainer import LoopTrainer
 from ..loop.trial import TrialRun
@@ -125,7 +127,9 @@ class Families:
         key = self.key(trial)
         if key not in self._known:
             run = self.loop.run(trial, None)
-            _refuse_dropout(run.model)
+            masked = self.setup.comparison.masks == "counter"
+            if not masked:
+                _refuse_dropout(run.model, self.setup.comparison.trainer)
             _refuse_whole_metrics(run)
             if any(weight._backward_hooks or weight._post_accumulate_grad_hooks for weight in run.weights):
                 raise Unsupported(
@@ -140,6 +144,7 @@ class Families:
                 trial.arm.chunk,
                 trial.arm.clip,
                 batch,
+                masked,
             )
             loop = self.loop.on_split_of(trial.seed)
             rows = min(self.setup.comparison.eval_chunk, max(source.n for source in loop.sources.values()))
@@ -210,11 +215,14 @@ class Families:
         )
 
 
-def _refuse_dropout(model: nn.Module) -> None:
+def _refuse_dropout(model: nn.Module, trainer: TrainerName) -> None:
+    """Refuse a model whose dropout masks come from the generator of each trial."""
     for module in model.modules():
         if isinstance(module, torch.nn.modules.dropout._DropoutNd) and module.p > 0:
+            masked = trainer != "lanes" and module in dropout_layers(model)
             raise Unsupported(
-                f"{type(module).__name__} draws random numbers, which lanes cannot draw as the loop does"
+                f"{type(module).__name__} draws its masks from the generator of the trial, as lanes cannot"
+                + ("; --trainer lanes draws them from a counter" if masked else "")
             )
 
 

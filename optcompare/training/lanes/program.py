@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,8 +12,10 @@ from torch import nn
 from ...core.tree import len_batch, select_rows
 from ...interfaces.mean_loss import MeanLoss
 from ...interfaces.workload import Workload
+from ..dropout import CounterMasks
 from ..measurement.evaluation import in_eval_mode
 from ..measurement.recalibration import cumulative, updating
+from .random_numbers import mask_keys, random_numbers_refused
 from .update_rules import Settings, Unsupported, clipped
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ class Blueprint:
         chunk: The number of rows of one forward pass.
         clip: The norm to which gradients are clipped; None: gradients are not clipped.
         batch: A function that builds a batch from selected rows of each tensor of the data.
+        masked: Whether dropout masks come from a counter; else the model must not draw any.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class Blueprint:
         chunk: int,
         clip: float | None = None,
         batch: Callable[[Sequence[Tensor]], Any] = tuple,
+        masked: bool = False,
     ) -> None:
         self.workload, self.settings, self.chunk, self.clip, self.batch = (
             workload,
@@ -55,6 +60,7 @@ class Blueprint:
         )
         model = make()
         self._objective = MeanLoss(workload, model)
+        self._masks = CounterMasks(model) if masked else None
         self._outputs = _Outputs(make(), workload)
         self.weights = [name for name, weight in model.named_parameters() if weight.requires_grad]
         frozen = [name for name, weight in model.named_parameters() if not weight.requires_grad]
@@ -104,14 +110,24 @@ class Blueprint:
         buffers = {name: named[self._known_as[name]] for name in state["buffers"]}
         return {**state, "model": model, "buffers": buffers, "optimizer": optimizer}
 
-    def rates(self, numbers: Carry, updates: int, count: int, schedule: Sequence[float] = ()) -> Carry:
+    def rates(
+        self,
+        numbers: Carry,
+        updates: int,
+        count: int,
+        schedule: Sequence[float] = (),
+        seeds: Sequence[int] = (),
+    ) -> Carry:
         """Return the rates of the next updates, [count, R] each in the dtype of the weights.
+
+        If dropout masks come from a counter, the two words of their keys follow, int64[count, R] each.
 
         Args:
             numbers: The hyperparameters of the lanes, float64[R] each, in the order of their names.
             updates: The number of updates made before.
             count: The number of updates to be made.
             schedule: The factor of the learning rate of each update; empty without a schedule.
+            seeds: The seed of each lane; empty: the keys of dropout masks are those of an example.
         """
         step = torch.arange(updates + 1, updates + 1 + count, dtype=torch.float64, device=numbers[0].device)[
             :, None
@@ -123,7 +139,10 @@ class Blueprint:
             )
         factors = self.settings.rule.rates(named, step)
         shape = (count, len(numbers[0]))
-        return [factors[name].to(self._dtype).expand(shape).contiguous() for name in self._rate_names]
+        rates = [factors[name].to(self._dtype).expand(shape).contiguous() for name in self._rate_names]
+        if self._masks is not None:
+            rates += mask_keys(seeds or [0] * shape[1], updates, count, rates[0].device)
+        return rates
 
     def update(self, carry: Carry, rates: Carry, data: Carry, index: Tensor) -> Carry:
         """Make one update of every lane.
@@ -138,7 +157,8 @@ class Blueprint:
             The new carry.
         """
         batch = self.batch([tensor[index] for tensor in data])
-        updated = torch.vmap(self._update_one, randomness="error")(carry, rates, batch)
+        with random_numbers_refused():
+            updated = torch.vmap(self._update_one, randomness="error")(carry, rates, batch)
         return [column.contiguous() for column in updated]
 
     def evaluate(self, values: Carry, batch: Any) -> list[Tensor]:
@@ -154,7 +174,7 @@ class Blueprint:
             called = {f"model.{name}": value for name, value in values.items()}
             return torch.func.functional_call(self._outputs, called, (batch,))  # type: ignore[no-any-return]
 
-        with torch.no_grad(), in_eval_mode(self._outputs):
+        with torch.no_grad(), in_eval_mode(self._outputs), random_numbers_refused():
             return torch.vmap(one, randomness="error")(named)
 
     def recalibrated(self, values: Carry, batches: Iterable[Any]) -> Carry:
@@ -194,7 +214,9 @@ class Blueprint:
         count, slots_each = len(self.weights), self.settings.slots
         weights, kept = carry[:count], carry[count : count + len(self.kept)]
         slots = carry[count + len(kept) :]
-        grads, kept = self._gradient(weights, kept, batch)
+        rates, key = rates[: len(self._rate_names)], rates[len(self._rate_names) :]
+        with nullcontext() if self._masks is None else self._masks.drawn((key[0], key[1])):
+            grads, kept = self._gradient(weights, kept, batch)
         grads = grads if self.clip is None else clipped(grads, self.clip)
         named = dict(zip(self._rate_names, rates, strict=True))
         new_weights, new_slots = [], list[torch.Tensor]()
@@ -248,6 +270,8 @@ def trace(blueprint: Blueprint, carry: Carry, rates: Carry, data: Carry, index: 
     try:
         with torch.no_grad():
             return make_fx(update)(carry, rates, data, index)
+    except Unsupported:
+        raise
     except Exception as error:
         raise Unsupported(
             f"an update cannot be traced ({type(error).__name__}: {first_line(error)})"

@@ -53,6 +53,7 @@ class LanesUpdates:
         blueprint = programs.blueprint
         self.carry = blueprint.stack([lanes[place].state for place in self._places])
         self._numbers = columns([numbers[place] for place in self._places], blueprint.numbers, self._device)
+        self._seeds = [lanes[place].trial.seed for place in self._places]
         schedule = lanes[0].trial.arm.schedule
         self._schedule = schedule_of(schedule) if depends_on_budget(schedule) else None
         self._update_seconds = max(lane.pace for lane in lanes) * len(lanes)
@@ -85,7 +86,7 @@ class LanesUpdates:
                     [each.flat[first : first + count * size].reshape(count, size) for each in places], dim=1
                 ).to(self._device)
                 rates = self._programs.blueprint.rates(
-                    self._numbers, done, count, self._factors(done, count, size)
+                    self._numbers, done, count, self._factors(done, count, size), self._seeds
                 )
                 carry, trail = program.run(self.carry, rates, self._programs.data, index)
                 self._count(count, size, trail)

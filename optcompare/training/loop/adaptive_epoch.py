@@ -12,7 +12,7 @@ from ..epoch_end import EpochEnd
 from ..measurement.step_stats import needs_samples, step_stats
 from ..position import POSITION
 from .batch_plan import as_indices, check_batch, check_coverage, check_enough, digest, start_generator
-from .gradient import in_chunks, mean_gradient
+from .gradient import in_chunks
 from .trial import TrialRun
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class AdaptiveEpoch:
         batches = run.source.stream(pieces, run.trial.seed, progress.epoch, ahead=False)
         kept = list(batches) if needs_samples(needs) else []
         POSITION.follow(progress)
-        loss = mean_gradient(run.workload, run.model, run.weights, iter(kept) if kept else batches, count)
+        loss = run.gradient(iter(kept) if kept else batches, count)
         run.set_rate(progress.updates, progress.samples)
         lr = float(run.optimizer.param_groups[0]["lr"])
         stats = step_stats(needs, run.workload, run.model, kept, loss, lr, len(indices), run.norms)

@@ -82,6 +82,7 @@ def outcome_of(trial: Trial, progress: Progress, comparison: Comparison, trainer
         "batches_sha256": progress.batches,
         "final_sha256": progress.final_sha256,
         "trainer": trainer,
+        **({"masks": comparison.masks} if comparison.masks == "counter" else {}),
         "updates": progress.updates,
         "samples": progress.samples,
         "train_seconds": progress.train_seconds,
