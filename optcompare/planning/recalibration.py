@@ -71,7 +71,7 @@ def find_traits(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Traits:
         sample="" if slowest is None else str(Sample.of(source.n, comparison.eval_chunk)),
         drawing=[estimate.arm.label for estimate in estimates if estimate.draws],
         dataset=isinstance(source, DatasetSource),
-        masked=masked_layers(model) if comparison.masks == "counter" else (),
+        masked=masked_layers(model) if comparison.masks == "counter" else [],
     )
 
 
