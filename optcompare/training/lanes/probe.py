@@ -20,6 +20,7 @@ from .cost_model import worth_compiling, worth_tracing
 from .engines.inductor import is_compiled
 from .evaluation import LanesEvaluation
 from .trainer import LanesTrainer
+from .update_rules import Unsupported
 
 _WINDOW = 0.04
 """The approximate seconds for which an update, and a measurement, are repeated."""
@@ -68,15 +69,17 @@ def probe(lanes: LanesTrainer, trials: Sequence[Trial], updates: float) -> Probe
 def _probed(lanes: LanesTrainer, trials: Sequence[Trial], updates: float) -> Probed:
     families, first = lanes.families, trials[0]
     family = families.of(first)
+    if family.needs is not None:
+        raise Unsupported("updates of adaptive strategies are not timed ahead")
     blueprint, width = family.blueprint, len(trials)
     programs = families.unused_programs(family, width)
     state = lanes.loop.run(first, None).state()
-    carry, size = blueprint.stack([state] * width), max(family.first.sizes)
+    carry, size = blueprint.stack([state] * width), max(family.sizes)
     example = programs.example(size, carry)
     rates, data, batch = [rate[0] for rate in example[1]], example[2], example[3][0]
     step: Callable[..., object] = blueprint.update
     operations, compiles, cached = 0, False, False
-    if worth_tracing(updates * family.first.sizes.count(size) / len(family.first.sizes)):
+    if worth_tracing(updates * family.sizes.count(size) / len(family.sizes)):
         step = graph = programs.graph(size, carry)
         operations = sum(node.op == "call_function" for node in graph.graph.nodes)
         if worth_compiling(updates, operations) and carry[0].device.type == "cpu":

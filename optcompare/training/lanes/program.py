@@ -15,6 +15,7 @@ from ...interfaces.workload import Workload
 from ..dropout import CounterMasks
 from ..measurement.evaluation import in_eval_mode
 from ..measurement.recalibration import cumulative, updating
+from .outputs import Outputs
 from .random_numbers import mask_keys, random_numbers_refused
 from .update_rules import Settings, Unsupported, clipped
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 Carry = list["Tensor"]
 """All tensors that updates change, each [R, …]: weights, kept values (buffers and frozen weights), slots."""
+Update = Callable[[Carry, Carry, Carry, "Tensor"], Carry]
 
 
 class Blueprint:
@@ -61,7 +63,7 @@ class Blueprint:
         model = make()
         self._objective = MeanLoss(workload, model)
         self._masks = CounterMasks(model) if masked else None
-        self._outputs = _Outputs(make(), workload)
+        self._outputs = Outputs(make(), workload)
         self.weights = [name for name, weight in model.named_parameters() if weight.requires_grad]
         frozen = [name for name, weight in model.named_parameters() if not weight.requires_grad]
         self.buffers = [name for name, _ in model.named_buffers()]
@@ -189,7 +191,7 @@ class Blueprint:
         count = len(self.weights)
 
         def forward_pass(weights: Carry, kept: Carry, batch: Any) -> Carry:
-            return self._loss(weights, kept, batch)[1]
+            return self.loss(weights, kept, batch)[1]
 
         model = self._objective.model
         norms = updating(model)
@@ -230,7 +232,7 @@ class Blueprint:
 
     def _gradient(self, weights: Carry, kept: Carry, batch: Any) -> tuple[Carry, Carry]:
         """Return the gradient of the mean loss of a batch, and the kept values after the forward passes."""
-        gradient = torch.func.grad(self._loss, has_aux=True)
+        gradient = torch.func.grad(self.loss, has_aux=True)
         rows = len_batch(batch)
         if rows <= self.chunk:
             return gradient(weights, kept, batch)  # type: ignore[no-any-return]
@@ -242,18 +244,25 @@ class Blueprint:
             total, share = [a + part * g for a, g in zip(total, grads, strict=True)], share + part
         return [grad / share for grad in total], kept
 
-    def _loss(self, weights: Carry, kept: Carry, batch: Any) -> tuple[Tensor, Carry]:
+    def loss(self, weights: Carry, kept: Carry, batch: Any) -> tuple[Tensor, Carry]:
+        """Return the mean loss of a batch for one lane, and the kept values after the forward pass.
+
+        Args:
+            weights: The weights of the lane.
+            kept: Its buffers and frozen weights, which are not changed.
+            batch: The batch.
+        """
         kept = [value.clone() for value in kept]  # a forward pass may write into buffers
         named = dict(zip([*self.weights, *self.kept], [*weights, *kept], strict=True))
         called = {f"model.{name}": value for name, value in named.items()}
         return torch.func.functional_call(self._objective, called, (batch,)), kept
 
 
-def trace(blueprint: Blueprint, carry: Carry, rates: Carry, data: Carry, index: Tensor) -> GraphModule:
+def trace(update: Update, carry: Carry, rates: Carry, data: Carry, index: Tensor) -> GraphModule:
     """Trace one update of lanes into a graph that runs without Python code.
 
     Args:
-        blueprint: The blueprint of the lanes.
+        update: The update; see :meth:`Blueprint.update`.
         carry: An example of the carry.
         rates: An example of the rates of one update.
         data: The tensors of the training data.
@@ -264,12 +273,12 @@ def trace(blueprint: Blueprint, carry: Carry, rates: Carry, data: Carry, index: 
     """
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    def update(carry: Carry, rates: Carry, data: Carry, index: Tensor) -> Carry:
-        return blueprint.update(carry, rates, data, index)
+    def traced(carry: Carry, rates: Carry, data: Carry, index: Tensor) -> Carry:
+        return update(carry, rates, data, index)
 
     try:
         with torch.no_grad():
-            return make_fx(update)(carry, rates, data, index)
+            return make_fx(traced)(carry, rates, data, index)
     except Unsupported:
         raise
     except Exception as error:
@@ -286,16 +295,3 @@ def flat_rows(weights: Carry) -> Tensor:
 def first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0][:160] if lines else ""
-
-
-class _Outputs(nn.Module):
-    def __init__(self, model: nn.Module, workload: Workload) -> None:
-        super().__init__()
-        self.model, self._workload = model, workload
-
-    def forward(self, batch: Any) -> list[Tensor]:
-        loss, output, y = self._workload.loss_and_output(self.model, batch)
-        parts: list[Any] = []
-        for metric in self._workload.metric_functions.values():
-            parts += metric(output, y)
-        return [loss, *(torch.as_tensor(part, device=loss.device) for part in parts)]

@@ -130,7 +130,7 @@ class Programs:
         if size not in self._graphs:
             example = self.example(size, carry)
             rates = [rate[0] for rate in example[1]]
-            self._graphs[size] = trace(self.blueprint, carry, rates, self.data, example[3][0])
+            self._graphs[size] = trace(self.blueprint.update, carry, rates, self.data, example[3][0])
         return self._graphs[size]
 
     def wait(self) -> None:
