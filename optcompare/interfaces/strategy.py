@@ -115,12 +115,6 @@ class Strategy:
     Cuts at fixed places do, for example. One epoch is planned, and its positions are used for all.
     """
 
-    equal_sizes: ClassVar[bool] = False
-    """True promises of an adaptive strategy that all trials have the same batch sizes in every epoch.
-
-    Lanes can then train it, where the user chooses them.
-    """
-
     plain_sgd: ClassVar[bool] = False
     """True: the rule is valid only for sgd without momentum or weight decay; other optimizers are refused."""
 

@@ -25,7 +25,6 @@ class GraB(Strategy):
     """
 
     adaptive: ClassVar[bool] = True
-    equal_sizes: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("sample_grads",)
     batch_size: int = 32
     order: Tensor | None = field(init=False, default=None)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import copy
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ...core.columns import Record
 from ...core.comparison import Comparison
-from ...errors import USER_CODE_ERRORS, StrategyError
+from ...errors import USER_CODE_ERRORS
 from ...interfaces.strategy import StepStats
 from ..data import TensorSource
 from ..epoch_end import EpochEnd
 from ..loop.adaptive_batches import AdaptiveBatches
+from ..measurement.counters import Progress
 from ..measurement.evaluation import next_evaluation
+from ..state import ProgressState
 from .lane import Lane
-from .program import flat_rows
+from .program import Carry, flat_rows
 from .program_cache import Programs
 from .run import LanesRun
 from .statistics import StatsPrograms
@@ -34,24 +38,14 @@ class AdaptiveUpdates(LanesUpdates):
         """Make one update of all lanes.
 
         Args:
-            batches: The batch of each running lane by its number, int64[B] each.
+            batches: The batch of each running lane by its number, int64[B] each, with equal B.
             programs: The programs that make updates with statistics.
 
         Returns:
             The statistics of each of these lanes by its number.
-
-        Raises:
-            StrategyError: The batches have different sizes.
         """
-        sizes = sorted({len(batch) for batch in batches.values()})
         first = next(iter(batches))
-        if len(sizes) > 1:
-            raise StrategyError(
-                f"strategy {self._lanes[first].trial.arm.strategy.label} promises batches of equal sizes, "
-                f"but trials have {' and '.join(map(str, sizes))} samples in one update; leave out "
-                "equal_sizes = True"
-            )
-        done, (size,) = self._lanes[first].progress.updates, sizes
+        done, size = self._lanes[first].progress.updates, len(batches[first])
         index = torch.stack([batches.get(place, batches[first]) for place in self._places]).to(self._device)
         factors = self._factors(done, 1, size)
         blueprint = self._programs.blueprint
@@ -69,11 +63,15 @@ class AdaptiveUpdates(LanesUpdates):
 class AdaptiveRun(LanesRun):
     """Train lanes that are all at the same update, each with batches of its own strategy.
 
+    Where batch sizes begin to differ within an epoch, all lanes go back to its start, and the fewer ones
+    continue on the loop trainer.
+
     Args:
         comparison: The comparison that the trials belong to.
         sources: The data on the device, by the name of the set.
         programs: The programs without statistics, which name blueprint, width and data.
         with_stats: The programs that make the updates.
+        largest: The largest batch that lanes can compute.
         lanes: The trials of the group, each with its own planner.
         numbers: The hyperparameters of each lane that are inputs of the program, by name.
         evaluated: The number of lanes that are evaluated at once.
@@ -89,16 +87,27 @@ class AdaptiveRun(LanesRun):
         sources: Mapping[str, TensorSource],
         programs: Programs,
         with_stats: StatsPrograms,
+        largest: int,
         lanes: Sequence[Lane],
         numbers: Sequence[Mapping[str, float]],
         evaluated: int,
         records: Sequence[Record] = (),
     ) -> None:
         super().__init__(comparison, sources, programs, lanes, numbers, evaluated, records)
-        self._with_stats = with_stats
+        self._with_stats, self._largest = with_stats, largest
+
+    @property
+    def carry(self) -> Carry:
+        """All tensors that updates change, [R, …] each."""
+        return self._updates.carry
+
+    @carry.setter
+    def carry(self, carry: Carry) -> None:
+        self._updates.carry = carry
 
     def _epoch(self, until: Callable[[], bool]) -> None:
         """Train all running lanes to the end of the epoch, since no strategy can be saved within it."""
+        before = _Start.of(self)
         drawing = {
             number: _Drawing(AdaptiveBatches(lane.planner, lane.progress, self._n))
             for number, lane in enumerate(self.lanes)
@@ -112,6 +121,14 @@ class AdaptiveRun(LanesRun):
             batches = {number: each.batch for number, each in drawing.items() if each.batch is not None}
             if not batches:
                 break
+            if strayed := self._strayed(batches):
+                for each in drawing.values():
+                    each.batches.close()
+                before.restore(self)
+                for number, why in strayed.items():
+                    self.lanes[number].strayed = why
+                    self._freeze(number)
+                return
             stats = {**stats, **self._train_on(batches)}
             stopped = self._stop()
         if stopped:
@@ -139,6 +156,17 @@ class AdaptiveRun(LanesRun):
         except USER_CODE_ERRORS as error:
             del drawing[number]
             self._fail(number, error)
+
+    def _strayed(self, batches: Mapping[int, Tensor]) -> dict[int, str]:
+        """Return the lanes that must continue on the loop trainer, each with the reason."""
+        sizes = {number: len(batch) for number, batch in batches.items()}
+        if max(sizes.values()) > self._largest:
+            why = f"its batches have become larger than the {self._largest} samples that lanes can compute"
+            return dict.fromkeys(sizes, why)
+        ((most, lanes),) = Counter(sizes.values()).most_common(1)
+        epoch = self.lanes[next(iter(sizes))].progress.epoch
+        why = f"its batches have other sizes than the other lanes' from epoch {epoch} on"
+        return {number: why for number, size in sizes.items() if size != most or lanes == 1 < len(sizes)}
 
     def _train_on(self, batches: Mapping[int, Tensor]) -> dict[int, StepStats]:
         """Make one update of all lanes, and measure them if an evaluation point is reached."""
@@ -183,3 +211,35 @@ class _Drawing:
     def draw(self, stats: StepStats | None) -> None:
         if self.batch is not None or stats is None:
             self.following = self.batches.draw(stats)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Hold a run as it was at the start of an epoch.
+
+    Attributes:
+        carry: The carry of all lanes.
+        records: The number of records.
+        lanes: The running lanes, each with its counters, its strategy's state and its last record.
+    """
+
+    carry: Carry
+    records: int
+    lanes: Sequence[tuple[Lane, ProgressState, dict[str, Any], Record]]
+
+    @classmethod
+    def of(cls, run: AdaptiveRun) -> _Start:
+        lanes = [
+            (lane, copy.deepcopy(lane.progress.to_state()), lane.planner.state(), lane.last)
+            for lane in run.lanes
+            if lane.running
+        ]
+        return cls(run.carry, len(run.measurement.records), lanes)
+
+    def restore(self, run: AdaptiveRun) -> None:
+        """Bring the run back to this start, as if the epoch had not begun."""
+        run.carry = self.carry
+        del run.measurement.records[self.records :]
+        for lane, progress, strategy, last in self.lanes:
+            lane.progress, lane.last, lane.frozen = Progress(**progress), last, False
+            lane.planner.load(strategy)

@@ -101,6 +101,8 @@ class Admission:
             family.pace[label] = median(
                 seen.seconds for trial, seen in sample.items() if trial.arm.label == label
             )
+        if family.needs is not None:
+            _refuse_other_sizes(list(sample.values()))
         width = self.families.width(family, len(trials))
         programs = self._prepared(family, width, trials[0], sample[trials[0]])
         apart = self._apart(family, programs, sample)
@@ -248,6 +250,13 @@ def _sample(trials: Sequence[Trial]) -> list[Trial]:
             [trials[0], *firsts, by_rate[0], by_rate[-1], *trials[:: max(1, len(trials) // _SAMPLED)]]
         )
     )
+
+
+def _refuse_other_sizes(seen: Sequence[Rehearsed]) -> None:
+    """Refuse trials of an adaptive strategy whose batch sizes differ in their first updates."""
+    sizes = [[len(batch) for batch in trial.batches] for trial in seen]
+    if any(each != sizes[0] for each in sizes):
+        raise Unsupported("the strategy chooses other batch sizes for each trial from its first updates on")
 
 
 def _seconds(programs: Programs, carry: Carry, rates: Carry, index: Tensor) -> float:

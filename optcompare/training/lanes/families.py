@@ -20,7 +20,7 @@ from .engines.libraries import Libraries
 from .memory import lanes_that_fit
 from .program import Blueprint, Carry
 from .program_cache import Programs
-from .refusals import refuse_adaptive, refuse_dropout, refuse_whole_metrics
+from .refusals import refuse_dropout, refuse_whole_metrics
 from .statistics import StatsPrograms
 from .update_rules import Settings, Unsupported, settings_of
 
@@ -91,8 +91,11 @@ class Families:
             raise Unsupported(f"{comparison.autocast} rounds too coarsely to compare lanes with the loop")
         if comparison.diagnostics:
             raise Unsupported("diagnostics need the weights, the batch and the gradient of a single trial")
-        if objects.strategy.adaptive:
-            refuse_adaptive(objects.strategy, comparison.trainer)
+        if objects.strategy.adaptive and comparison.trainer != "lanes":
+            raise Unsupported(
+                "an adaptive strategy chooses each batch by the previous updates of its trial, which lanes "
+                "round otherwise; --trainer lanes trains it in lanes, as long as batch sizes are the same"
+            )
         if comparison.budget.unit == "seconds":
             raise Unsupported("a budget of seconds needs a clock for each single trial")
         if any(isinstance(source, MappedSource) for source in self.loop.sources.values()):

@@ -8,7 +8,6 @@ from torch import nn
 from ...core.choices import TrainerName
 from ...errors import USER_CODE_ERRORS
 from ...interfaces.metrics import is_accumulated, is_pair
-from ...interfaces.strategy import Strategy
 from ..dropout import dropout_layers
 from ..loop.trial import TrialRun
 from ..measurement.evaluation import evaluate_batch, evaluating
@@ -34,29 +33,6 @@ def refuse_dropout(model: nn.Module, trainer: TrainerName) -> None:
                 f"{type(module).__name__} draws its masks from the generator of the trial, as lanes cannot"
                 + ("; --trainer lanes draws them from a counter" if masked else "")
             )
-
-
-def refuse_adaptive(strategy: Strategy, trainer: TrainerName) -> None:
-    """Refuse an adaptive strategy, unless the user chose lanes and all its trials have the same batch sizes.
-
-    What it chooses follows from rounded numbers, so that a trial in lanes may take other batches than in the
-    loop, and cannot be verified by the loop. Lanes of different batch sizes would have to be programs of
-    their own.
-
-    Args:
-        strategy: The strategy.
-        trainer: The trainer that the user chose.
-
-    Raises:
-        Unsupported: It runs on the loop.
-    """
-    if not strategy.equal_sizes:
-        raise Unsupported("an adaptive strategy chooses each batch by the previous updates of its trial")
-    if trainer != "lanes":
-        raise Unsupported(
-            "an adaptive strategy may choose other batches where numbers are rounded otherwise; --trainer "
-            "lanes trains it in lanes"
-        )
 
 
 def refuse_whole_metrics(run: TrialRun) -> None:

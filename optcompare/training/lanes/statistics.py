@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +20,9 @@ from .update_rules import Unsupported
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_UNTRACED = 20
+"""The number of updates of a batch size before it is traced."""
 
 
 class UpdateWithStats:
@@ -42,8 +46,10 @@ class UpdateWithStats:
         """
         blueprint = self._blueprint
         batch = blueprint.batch([tensor[index] for tensor in data])
-        with random_numbers_refused():
-            stats = torch.vmap(self._stats_of_one, randomness="error")(carry, batch)
+        stats: Carry = []
+        if self.names:
+            with random_numbers_refused():
+                stats = torch.vmap(self._stats_of_one, randomness="error")(carry, batch)
         return [*blueprint.update(carry, rates, data, index), *stats]
 
     def _stats_of_one(self, carry: Carry, batch: Any) -> list[Tensor]:
@@ -75,7 +81,8 @@ class UpdateWithStats:
 class StatsPrograms:
     """Hold the programs of a group whose strategies need statistics, by batch size.
 
-    They make one update at a time, so that they are vmapped or traced, and never compiled.
+    They make one update at a time, so that they are vmapped or traced, and never compiled. A batch size is
+    traced once it has been used for some updates, since some strategies change it all the time.
 
     Args:
         blueprint: The blueprint of the lanes.
@@ -86,6 +93,7 @@ class StatsPrograms:
     def __init__(self, blueprint: Blueprint, needs: Sequence[str], data: Carry) -> None:
         self._updates, self._data = UpdateWithStats(blueprint, needs), data
         self._programs: dict[int, Update] = {}
+        self._made = Counter[int]()
 
     @property
     def names(self) -> list[str]:
@@ -106,7 +114,8 @@ class StatsPrograms:
         """
         size, own = index.shape[1], [rate[0] for rate in rates]
         with torch.no_grad(), flushing_denormals(index.device):
-            if size not in self._programs and worth_tracing(updates):
+            self._made[size] += 1
+            if size not in self._programs and self._made[size] > _UNTRACED and worth_tracing(updates):
                 self._programs[size] = trace(self._updates.update, carry, own, self._data, index)
             values = self._programs.get(size, self._updates.update)(carry, own, self._data, index)
         return values[: len(carry)], self._of_lanes(values[len(carry) :], *index.shape)

@@ -175,4 +175,5 @@ class LanesTrainer:
         if family.needs is None:
             return LanesRun(comparison, sources, programs, *rest)
         with_stats = self.families.programs_with_stats(family, width)
-        return AdaptiveRun(comparison, sources, programs, with_stats, *rest)
+        largest = min(trials[0].arm.chunk, max(family.sizes) * max(family.fits[0], width) // width)
+        return AdaptiveRun(comparison, sources, programs, with_stats, largest, *rest)

@@ -61,6 +61,10 @@ class AdaptiveBatches:
         if self._ends[-1] > self._n:
             check_coverage(torch.cat(self._batches), self._ends, self._epoch.index, self._n, self._name)
 
+    def close(self) -> None:
+        """Close the generator of the strategy."""
+        self._generator.close()
+
     def end(self, following: Tensor | None) -> EpochEnd:
         """Check the coverage of the epoch, and fingerprint its batches.
 
@@ -68,7 +72,7 @@ class AdaptiveBatches:
             following: What the strategy yielded after the last update; None if it yielded no more.
         """
         progress = self._progress
-        self._generator.close()
+        self.close()
         spent = following is not None and progress.samples - self._begun < self._n
         if not self._batches and not spent:
             check_batch(None, self._epoch.index, self._n, self._name, 0)

@@ -25,7 +25,6 @@ class Notes(Strategy):
     """Batches of three; keeps all statistics that it receives."""
 
     adaptive: ClassVar[bool] = True
-    equal_sizes: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = NEEDS
     seen: list = field(init=False, default_factory=list)
 
@@ -50,6 +49,7 @@ def flat(values):
 @pytest.mark.parametrize("traced", [False, True], ids=["vmapped", "traced"])
 def test_grab_trains_in_lanes_as_in_the_loop(monkeypatch, optimizer, traced):
     monkeypatch.setattr("optcompare.training.lanes.statistics.worth_tracing", lambda updates: traced)
+    monkeypatch.setattr("optcompare.training.lanes.statistics._UNTRACED", 2)
     lanes, loop = both(small_workload(), "grab:4", optimizer, epochs=5, measure=2, lr=[0.02, 0.05])
     agree(lanes, loop)
     assert (trainers(lanes), trainers(loop)) == ({"lanes"}, {"loop"})
@@ -146,22 +146,58 @@ def test_a_lane_whose_strategy_fails_keeps_its_weights():
 
 @dataclass
 class Differs(Notes):
-    """Promises equal sizes, and takes other sizes on some seeds."""
+    """From its third epoch on, takes other sizes on some seeds; within it, if ``late``."""
 
     needs: ClassVar[tuple[str, ...]] = ("loss",)
+    late: bool = True
+    before: float = field(init=False, default=0.0)
 
     def batches(self, epoch):
-        size = 4 if epoch.index < 2 else 4 + int(epoch.order[0]) % 2
-        for batch in epoch.order.split(size):  # noqa: UP028 - as adaptive strategies are written
-            yield batch
+        start, own = 0, 3 + int(epoch.order[0]) % 2
+        while start < len(epoch.order):
+            size = own if epoch.index == 2 and (start or not self.late) else 3
+            stats = yield epoch.order[start : start + size]
+            self.before = stats.loss
+            start += size
 
 
-def test_a_broken_promise_sends_the_trials_to_the_loop():
-    lanes, loop = both(small_workload(), [Differs()], epochs=4, updates=None, seeds=4)
+@pytest.mark.parametrize("late", [True, False], ids=["within an epoch", "between epochs"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_lanes_of_other_sizes_go_on_in_the_loop_from_the_start_of_the_epoch(optimizer, late):
+    lanes, loop = both(
+        small_workload(), [Differs(late)], optimizer, epochs=4, updates=None, seeds=6, measure=4
+    )
     agree(lanes, loop)
-    assert trainers(lanes) == {"loop"}
+    assert trainers(lanes) == {"lanes", "lanes+loop"}
     (note,) = lanes.notes
-    assert "promises batches of equal sizes, but trials have 4 and 5 samples in one update" in note
+    assert "its batches have other sizes than the other lanes' from epoch 2 on" in note
+
+
+@dataclass
+class Grows(Notes):
+    """Doubles its batches in every epoch, alike in all trials."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    size: int = field(init=False, default=1)
+
+    def batches(self, epoch):
+        for batch in epoch.order.split(self.size):  # noqa: UP028 - as adaptive strategies are written
+            yield batch
+        self.size *= 2
+
+
+def test_batches_may_grow_alike():
+    lanes, loop = both(small_workload(), [Grows()], epochs=4, updates=None)
+    agree(lanes, loop)
+    assert trainers(lanes) == {"lanes"}
+
+
+@pytest.mark.parametrize("limit", [{"chunk": 3}, {"memory": "3KB"}])
+def test_batches_that_grow_too_large_go_on_in_the_loop(limit):
+    lanes, loop = both(small_workload(), [Grows()], epochs=4, updates=None, **limit)
+    agree(lanes, loop)
+    assert trainers(lanes) == {"lanes+loop"}
+    assert "its batches have become larger than the" in lanes.notes[0]
 
 
 class Unused(nn.Linear):
@@ -179,9 +215,9 @@ REFUSED = {
         {"strategies": "grab:4", "chunk": 3},
         "statistics of an update in several chunks are computed chunk by chunk",
     ),
-    "other sizes": (
-        {"strategies": "norm-test:4"},
-        "an adaptive strategy chooses each batch by the previous updates of its trial",
+    "other sizes from the start on": (
+        {"strategies": "norm-test:2"},
+        "the strategy chooses other batch sizes for each trial from its first updates on",
     ),
     "dropout": (
         {
@@ -215,6 +251,6 @@ def test_what_lanes_cannot_do_goes_to_the_loop_with_a_note(case):
 def test_lanes_are_no_default_for_adaptive_strategies():
     log = compare(small_workload(), "grab:4", seeds=3, epochs=3, trainer="auto").environment["trainers"]
     assert any(
-        "may choose other batches where numbers are rounded otherwise; --trainer lanes" in line
+        "chooses each batch by the previous updates of its trial, which lanes round otherwise" in line
         for line in log
     )

@@ -150,14 +150,6 @@ class TestModels:
         assert torch.equal(workload.train[0], before)
 
 
-class Adapts(Strategy):
-    adaptive = True
-
-    def batches(self, epoch):
-        for batch in epoch.order.split(4):  # noqa: UP028 - a tuple cannot be told how an update went
-            yield batch
-
-
 class Decides(nn.Linear):
     def forward(self, x):
         output = super().forward(x)
@@ -201,10 +193,6 @@ FALLBACKS = {
     "dropout as a function": (
         {"model": dropping},
         "the model or the loss draws random numbers by itself, which lanes cannot draw as the loop does",
-    ),
-    "an adaptive strategy": (
-        {"strategies": [Adapts()]},
-        "an adaptive strategy chooses each batch by the previous updates of its trial",
     ),
     "batches of other sizes for each seed": ({"strategies": [Differs()]}, "lanes failed: "),
     "a Dataset": (
