@@ -141,7 +141,7 @@ def test_lanes_that_a_worker_refuses_go_to_the_loop():
     same(result, whole)
     why = (
         "the model or the loss draws random numbers by itself, which lanes cannot draw as the loop does; "
-        "with --trainer lanes they draw the masks of layers such as nn.Dropout"
+        "with trainer lanes they draw the masks of layers such as nn.Dropout"
     )
     assert result.notes == [f"mini:3: 3 trials in the loop instead of lanes: {why}"]
 

@@ -94,7 +94,7 @@ class Families:
         if objects.strategy.adaptive and comparison.trainer != "lanes":
             raise Unsupported(
                 "an adaptive strategy chooses each batch by the previous updates of its trial, which lanes "
-                "round otherwise; --trainer lanes trains it in lanes, as long as batch sizes are the same"
+                "round otherwise; with trainer lanes it runs there as long as batch sizes are the same"
             )
         if comparison.budget.unit == "seconds":
             raise Unsupported("a budget of seconds needs a clock for each single trial")

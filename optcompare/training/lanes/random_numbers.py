@@ -43,5 +43,5 @@ def random_numbers_refused() -> Iterator[None]:
             raise
         raise Unsupported(
             "the model or the loss draws random numbers by itself, which lanes cannot draw as the loop does; "
-            "with --trainer lanes they draw the masks of layers such as nn.Dropout"
+            "with trainer lanes they draw the masks of layers such as nn.Dropout"
         ) from error

@@ -31,7 +31,7 @@ def refuse_dropout(model: nn.Module, trainer: TrainerName) -> None:
             masked = trainer != "lanes" and module in dropout_layers(model)
             raise Unsupported(
                 f"{type(module).__name__} draws its masks from the generator of the trial, as lanes cannot"
-                + ("; --trainer lanes draws them from a counter" if masked else "")
+                + ("; with trainer lanes they come from a counter" if masked else "")
             )
 
 

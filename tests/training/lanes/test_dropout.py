@@ -194,12 +194,12 @@ OTHERS = {
     "a function": (
         dropping,
         "the model or the loss draws random numbers by itself, which lanes cannot draw as the loop does; "
-        "with --trainer lanes they draw the masks of layers such as nn.Dropout",
+        "with trainer lanes they draw the masks of layers such as nn.Dropout",
     ),
     "a layer and a function": (
         lambda: nn.Sequential(nn.Dropout(0.5), Drops(3, 1)),
         "the model or the loss draws random numbers by itself, which lanes cannot draw as the loop does; "
-        "with --trainer lanes they draw the masks of layers such as nn.Dropout",
+        "with trainer lanes they draw the masks of layers such as nn.Dropout",
     ),
     "a subclass": (
         model_with(Again(0.5)),
