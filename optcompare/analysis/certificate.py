@@ -22,7 +22,14 @@ from .start_checks import (
     PlainLoopAgreement,
     SampleOrder,
 )
-from .training_checks import EqualBudgets, EqualTuning, RandomNumbers, RunningAverages, TrainersAgree
+from .training_checks import (
+    DropoutMasks,
+    EqualBudgets,
+    EqualTuning,
+    RandomNumbers,
+    RunningAverages,
+    TrainersAgree,
+)
 from .traits import Traits
 
 KINDS: Mapping[str, type[CheckData]] = {
@@ -30,6 +37,7 @@ KINDS: Mapping[str, type[CheckData]] = {
     for kind in (
         *(PlainLoopAgreement, InitialWeights, SampleOrder, DataSplit, FirstMeasurement, EqualMeasurements),
         *(Coverage, EqualBudgets, EqualTuning, TrainersAgree, RunningAverages, RandomNumbers),
+        DropoutMasks,
     )
 }
 """The kind of data of each check, by the name of the check."""
@@ -236,6 +244,7 @@ class Evidence:
             ),
             *traits.averages(self._comparison.recalibrate, self._fewest),
             *traits.random_numbers(),
+            *traits.masks(),
         ]
         return [Check.of(data) for data in found]
 

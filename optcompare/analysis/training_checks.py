@@ -216,3 +216,23 @@ class RandomNumbers(CheckData):
                 "same, arms with other batch sizes draw others"
             )
         return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class DropoutMasks(CheckData):
+    """Describe dropout masks that are drawn from a counter.
+
+    Attributes:
+        layers: The kinds of layers, such as ``Dropout``.
+    """
+
+    name = "dropout masks"
+    layers: list[str]
+
+    def sentence(self) -> str:
+        """Return what the masks depend on."""
+        return (
+            f"masks of {', '.join(self.layers)} come from a counter (Threefry), by seed, update and layer, "
+            "alike in lanes and in the loop; arms with the same batches draw the same, arms with other batch "
+            "sizes draw others"
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .training_checks import RandomNumbers, RunningAverages
+from .training_checks import DropoutMasks, RandomNumbers, RunningAverages
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Traits:
         sample: The rows from which they can be recalibrated, in words.
         drawing: Labels of the arms whose first updates drew random numbers.
         dataset: Whether samples are read from a ``Dataset``, which may draw random numbers for each.
+        masked: The kinds of layers whose masks are drawn from a counter; empty for none.
     """
 
     norm: str = ""
@@ -25,6 +26,7 @@ class Traits:
     sample: str = ""
     drawing: Sequence[str] = ()
     dataset: bool = False
+    masked: Sequence[str] = ()
 
     def remaining(self, updates: int) -> float:
         """Return the share of the initial running averages that is left after some number of updates."""
@@ -52,3 +54,7 @@ class Traits:
         """Return a check of the random numbers that arms share; none if none are drawn."""
         drawn = self.dataset or bool(self.drawing)
         return [RandomNumbers(self.dataset, list(self.drawing))] if drawn else []
+
+    def masks(self) -> list[DropoutMasks]:
+        """Return a check of the masks that are drawn from a counter; none if there are none."""
+        return [DropoutMasks(list(self.masked))] if self.masked else []

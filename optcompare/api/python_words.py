@@ -15,7 +15,7 @@ T = TypeVar("T")
 _OPTION = re.compile(
     r"(?<![\w-])(?<!optcompare run )--(?P<no>no-)?(?P<name>[a-z]+(?:-[a-z]+)*)"
     r"(?: (?P<number>-?\d(?:[\d.,e+-]*\d)?|[A-Z]+\b)"
-    r"| (?P<text>\w+=\d[\d.]*|(?:float32|float64|cpu|linear|sqrt)\b))?"
+    r"| (?P<text>\w+=\d[\d.]*|(?:float32|float64|cpu|linear|sqrt|loop|lanes)\b))?"
 )
 """An option that is not part of a whole command, with its value: a number, a placeholder or a text."""
 _RENAMED = {"plugin": "plugins"}

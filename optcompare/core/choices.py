@@ -11,6 +11,8 @@ EngineName = Literal["vmapped", "traced", "inductor", "xla"]
 CompilerName = Literal["xla", "inductor"]
 EngineChoice = EngineName | Literal["auto"]
 Dtype = Literal["float32", "float64"]
+MaskSource = Literal["generator", "counter"]
+"""Where dropout masks come from: the generator of the trial, or a counter; see :class:`.CounterMasks`."""
 Autocast = Literal["bfloat16"]
 MeasureRows = int | Literal["all"] | None
 """Rows of each set that evaluation points measure; None: as many as the cost of training allows."""
@@ -20,5 +22,6 @@ TRAINERS: tuple[TrainerName, ...] = get_args(TrainerName)
 COMPILERS: tuple[CompilerName, ...] = get_args(CompilerName)
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 ENGINE_CHOICES: tuple[EngineChoice, ...] = ("auto", *ENGINES)
+MASK_SOURCES: tuple[MaskSource, ...] = get_args(MaskSource)
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 AUTOCASTS: tuple[Autocast, ...] = get_args(Autocast)

@@ -178,6 +178,13 @@ TRIALS_SCHEMA = TableSchema(
         Column("batches_sha256", TEXT, "SHA-256 of the batches that it was trained on."),
         Column("final_sha256", TEXT, "SHA-256 of the weights at the end."),
         Column("trainer", TEXT, "`loop`, `lanes`, or `lanes+loop` where it changed from one to the other."),
+        Column(
+            "masks",
+            TEXT,
+            "`counter` where dropout masks come from a counter, by seed, update and layer.",
+            optional=True,
+            choices=("counter",),
+        ),
         Column("updates", WHOLE, "Updates made.", "updates"),
         Column("samples", WHOLE, "Training samples whose gradients were evaluated.", "samples"),
         Column("train_seconds", NUMBER, "Time spent on training.", "seconds", finite=True),

@@ -15,7 +15,7 @@ from .arm import Trial as Trial
 from .arm import check_arms
 from .bounds import refuse_too_many_trials
 from .budget import Budget as Budget
-from .choices import EngineName, TrainerName
+from .choices import EngineName, MaskSource, TrainerName
 from .comparison_checks import (
     COUNTS,
     FLAGS,
@@ -23,6 +23,7 @@ from .comparison_checks import (
     check_counts,
     check_engine,
     check_goal,
+    check_masks,
     check_measure_rows,
     check_precision,
     check_schedules,
@@ -75,6 +76,8 @@ class Comparison:
         recalibrate: Whether BatchNorm's running averages are computed anew before each measurement, on a
             copy.
         split_seeds: The number of splits of the workload's data, on which the seeds are trained in turn.
+        masks: Where dropout masks come from: "generator", that of the trial, or "counter", a function of
+            seed, update and layer that all trainers can compute.
 
     Raises:
         ComparisonError: Settings that cannot be, alone or together.
@@ -110,11 +113,13 @@ class Comparison:
     measure_rows: int | None = None
     engine: EngineName = "inductor"
     engine_named: bool = False
+    masks: MaskSource = "generator"
 
     def __post_init__(self) -> None:
         check_arms(self.arms)
         check_counts({name: getattr(self, name) for name in COUNTS})
         check_measure_rows(self.measure_rows)
+        check_masks(self.masks)
         check_seeds(self.seeds, self.split_seeds)
         check_precision(self.dtype, self.autocast)
         check_choices({name: getattr(self, name) for name in FLAGS}, self.trainer)

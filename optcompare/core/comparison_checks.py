@@ -9,7 +9,7 @@ from ..errors import ComparisonError, shorten
 from .arm import Arm
 from .bounds import MAX_AMOUNT, MAX_SEEDS, MAX_THREADS, check_count, format_count
 from .budget import Budget
-from .choices import AUTOCASTS, DTYPES, ENGINE_CHOICES, ENGINES, TRAINERS
+from .choices import AUTOCASTS, DTYPES, ENGINE_CHOICES, ENGINES, MASK_SOURCES, TRAINERS
 from .schedule import depends_on_budget
 from .tuning import FIRST_TUNING_SEED
 
@@ -107,6 +107,19 @@ def check_engine(engine: str, *, auto: bool = False) -> None:
     if engine not in known:
         first, last = ", ".join(known[:-1]), known[-1]
         raise ComparisonError(f"engine must be {first} or {last}, got {engine!r}")
+
+
+def check_masks(masks: str) -> None:
+    """Check the source of dropout masks.
+
+    Args:
+        masks: The name of the source.
+
+    Raises:
+        ComparisonError: There is no such source.
+    """
+    if masks not in MASK_SOURCES:
+        raise ComparisonError(f"masks must be {' or '.join(MASK_SOURCES)}, got {masks!r}")
 
 
 def check_goal(goal: str | None, stop_at_goal: bool, goal_window: float, margin: float | None) -> None:

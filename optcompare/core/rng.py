@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 ORDER, TRAINING, STRATEGY, SAMPLE, DIAGNOSTIC, RECALIBRATION, SPLIT = 1, 2, 3, 4, 5, 6, 7
-GRID_SHIFT, TUNING_SEEDS, EVALUATION_ROWS = 8, 9, 10
+GRID_SHIFT, TUNING_SEEDS, EVALUATION_ROWS, MASKS = 8, 9, 10, 11
 
 _MT19937_BYTES = 4 * (624 + 1)
 """The state of NumPy's Mersenne Twister: 624 words and the position among them, four bytes each."""

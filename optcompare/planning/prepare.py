@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..analysis.certificate import Reference
 from ..analysis.traits import Traits
-from ..core.choices import MeasureRows
+from ..core.choices import MaskSource, MeasureRows
 from ..core.comparison import Comparison
 from ..core.named_code import code_of
 from ..core.rng import preserved_rng
@@ -28,6 +28,7 @@ from ..training.settings import preserved_settings
 from ..training.setup import Setup
 from .dry_run import dry_run
 from .estimates import Estimate
+from .masks import choose_masks
 from .measured_rows import check_choice, choose_rows, unused_choice
 from .precision import precision_notes
 from .question import Question
@@ -94,7 +95,7 @@ def prepare(registry: Registry, question: Question, *, held: bool = True) -> Pre
     with torch_cache_of_this_user(), preserved_rng(), preserved_settings():
         setup, notes = resolve(registry, question)
         registry.warnings += remember(code_of(setup.comparison))
-        choices = _Choices(question.recalibrate, question.measure_rows)
+        choices = _Choices(question.recalibrate, question.measure_rows, question.masks)
         return _with_dry_run(registry, setup, notes, choices, held)
 
 
@@ -114,7 +115,7 @@ def prepare_again(registry: Registry, comparison: Comparison) -> Prepared:
     resolve_device(comparison.device, comparison.dtype)
     with torch_cache_of_this_user(), preserved_rng(), preserved_settings():
         setup, notes = restore(registry, comparison)
-        choices = _Choices(comparison.recalibrate, comparison.measure_rows or "all")
+        choices = _Choices(comparison.recalibrate, comparison.measure_rows or "all", comparison.masks)
         return _with_dry_run(registry, setup, notes, choices, True)
 
 
@@ -124,6 +125,7 @@ class _Choices:
 
     recalibrate: bool | None
     measure_rows: MeasureRows
+    masks: MaskSource | None
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,8 @@ def _dry_run(setup: Setup, choices: _Choices, held: bool) -> _DryRun:
 
 
 def _dry_run_of(trainer: LoopTrainer, choices: _Choices, held: bool) -> _DryRun:
+    masks = choices.masks or choose_masks(trainer)
+    trainer = trainer.for_comparison(dataclasses.replace(trainer.setup.comparison, masks=masks))
     estimates = dry_run(trainer)
     traits, comparison = find_traits(trainer, estimates), trainer.setup.comparison
     decision = decide(choices.recalibrate, traits, estimates, comparison.stop_at_goal)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..core.bounds import MAX_SEEDS, check_count
-from ..core.choices import EngineChoice, EngineName, LrScaling, MeasureRows, TrainerName
+from ..core.choices import EngineChoice, EngineName, LrScaling, MaskSource, MeasureRows, TrainerName
 from ..core.goal import GOAL_WINDOW
 from ..errors import ComparisonError
 
@@ -42,6 +42,7 @@ class Question:
             new.
         goal_window: w, where the goal is reached by the mean of the metric over the samples from (1 - w)·t to
             (1 + w)·t; 0: by a single value.
+        masks: Where dropout masks come from, as in a saved comparison; None: the trainer decides.
     """
 
     workload: str | Workload = "line"
@@ -83,6 +84,7 @@ class Question:
     plugins: tuple[str, ...] = ()
     stop_at_goal: bool = False
     goal_window: float = 0.0
+    masks: MaskSource | None = None
 
     def seed_list(self) -> tuple[int, ...]:
         """List the seeds of the report, as :func:`seed_list` does."""
@@ -127,7 +129,7 @@ def seed_list(seeds: int | Sequence[int], first: int = Question.first_seed) -> t
 
 
 def measured_as(question: Question, comparison: Comparison) -> Question:
-    """Return a question that measures as a saved comparison does, where it leaves the choice open.
+    """Return a question that measures and masks as a saved comparison does, where it leaves the choice open.
 
     Args:
         question: The question.
@@ -139,6 +141,7 @@ def measured_as(question: Question, comparison: Comparison) -> Question:
         recalibrate=comparison.recalibrate if recalibrate is None else recalibrate,
         measure_rows=comparison.measure_rows or "all" if rows is None else rows,
         previous_engine=comparison.engine,
+        masks=comparison.masks if question.masks is None else question.masks,
     )
 
 

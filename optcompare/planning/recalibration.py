@@ -16,6 +16,7 @@ from ..training.data import DatasetSource
 from ..training.loop.trainer import LoopTrainer
 from ..training.measurement.recalibration import Sample, kept_by_update, updating
 from .estimates import Estimate
+from .masks import masked_layers
 
 _SWITCHED_OFF = "--no-recalibrate (recalibrate=False) switches that off"
 _SWITCHED_ON = "--recalibrate (recalibrate=True) computes them anew before each measurement"
@@ -61,7 +62,8 @@ def find_traits(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Traits:
     """
     comparison, source = trainer.setup.comparison, trainer.sources["train"]
     with preserved_rng():
-        norms = updating(trainer.start(comparison.seeds[0]).model())
+        model = trainer.start(comparison.seeds[0]).model()
+    norms = updating(model)
     slowest = max(norms, key=kept_by_update, default=None)
     return Traits(
         norm="" if slowest is None else type(slowest).__name__,
@@ -69,6 +71,7 @@ def find_traits(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Traits:
         sample="" if slowest is None else str(Sample.of(source.n, comparison.eval_chunk)),
         drawing=[estimate.arm.label for estimate in estimates if estimate.draws],
         dataset=isinstance(source, DatasetSource),
+        masked=masked_layers(model) if comparison.masks == "counter" else [],
     )
 
 

@@ -52,7 +52,8 @@ def check_reference(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Refe
     """
     comparison, began = trainer.setup.comparison, perf_counter()
     whole = sum(estimate.seconds for estimate in estimates) * len(comparison.seeds)
-    plain = trainer.for_comparison(dataclasses.replace(comparison, diagnostics=(), autocast=None))
+    bare = dataclasses.replace(comparison, diagnostics=(), autocast=None, masks="generator")
+    plain = trainer.for_comparison(bare)
     found, checks, unsaved = (
         Reference(remarks=_of_datasets(trainer)),
         dict[Any, _ArmCheck](),

@@ -30,8 +30,8 @@ def resolve(registry: Registry, question: Question) -> tuple[Setup, list[str]]:
 
     Args:
         registry: The registry in which names are looked up.
-        question: The question. If its ``recalibrate`` is None, the comparison's is False until
-            :func:`~optcompare.planning.prepare.prepare` has decided.
+        question: The question. If its ``recalibrate`` or ``masks`` is None, the comparison's is False or
+            "generator" until :func:`~optcompare.planning.prepare.prepare` has decided.
 
     Returns:
         The comparison with its live objects, and notes for the user.
@@ -82,6 +82,7 @@ def resolve(registry: Registry, question: Question) -> tuple[Setup, list[str]]:
         goal_window=question.goal_window,
         margin=question.margin,
         split_seeds=question.split_seeds,
+        masks=question.masks or "generator",
     )
     comparison = _with_tuning(comparison, arms, question)
     computed = {part.label: diagnostic for diagnostic, part in diagnosed}

@@ -40,6 +40,7 @@ SAME = (
     "goal_window",
     "recalibrate",
     "split_seeds",
+    "masks",
 )
 
 

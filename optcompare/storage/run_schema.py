@@ -68,6 +68,7 @@ COMPARISON_SCHEMA = object_of(
         "margin": optional(number),
         "recalibrate": boolean,
         "split_seeds": whole(1),
+        "masks": text,
     },
     closed=True,
 )
@@ -79,7 +80,10 @@ _REFERENCE = object_of(
 )
 _TRAITS = object_of(
     {},
-    {"norm": text, "kept": number, "sample": text, "drawing": list_of(text), "dataset": boolean},
+    {
+        **{"norm": text, "kept": number, "sample": text, "dataset": boolean},
+        **dict.fromkeys(("drawing", "masked"), list_of(text)),
+    },
     closed=True,
 )
 _PLUGIN = object_of({"source": text, "sha256": optional(text)}, {"name": text, "version": optional(text)})

@@ -16,6 +16,7 @@ from optcompare.analysis.start_checks import (
     SampleOrder,
 )
 from optcompare.analysis.training_checks import (
+    DropoutMasks,
     EqualBudgets,
     EqualTuning,
     RandomNumbers,
@@ -98,6 +99,13 @@ BUDGET = EqualBudgets("epochs", 2, "", 9, 0, 0.0, 2.0, 2.0, None, 0)
             True,
             "what a sample of the Dataset draws follows from seed, epoch and sample, alike for all arms",
         ),
+        (
+            DropoutMasks(["AlphaDropout", "Dropout"]),
+            True,
+            "masks of AlphaDropout, Dropout come from a counter (Threefry), by seed, update and layer, alike "
+            "in lanes and in the loop; arms with the same batches draw the same, arms with other batch sizes "
+            "draw others",
+        ),
     ],
 )
 def test_a_sentence_is_made_from_the_data_and_both_are_read_as_they_were_saved(data, held, sentence):
@@ -107,7 +115,7 @@ def test_a_sentence_is_made_from_the_data_and_both_are_read_as_they_were_saved(d
 
 
 def test_the_names_of_checks_tell_their_kinds_apart():
-    assert len(KINDS) == 12
+    assert len(KINDS) == 13
     assert all(name == kind.name for name, kind in KINDS.items())
 
 

@@ -52,7 +52,7 @@ def test_the_defaults_of_compare_are_those_of_the_question_and_the_run_options()
         for name in fields.keys() & of_python.keys():
             of_name = of_python[name]
             assert (single_items(of_name) if name in LISTS else of_name) == fields[name], name
-    apart = {"budget", "stop_at_goal", "goal_window", "previous_engine"}
+    apart = {"budget", "stop_at_goal", "goal_window", "previous_engine", "masks"}
     assert values(Question()).keys() - of_python.keys() == apart
     assert values(RunOptions()).keys() - of_python.keys() == NOT_PYTHON
 
@@ -97,6 +97,7 @@ def test_choices_of_the_command_line_are_those_of_python():
         "stop_at_goal",
         "goal_window",
         "previous_engine",
+        "masks",
     } >= QUESTION_OPTIONS
 
 

@@ -94,6 +94,7 @@ def test_seeds_are_counted_from_the_first_or_listed():
         ({"split_seeds": 2.0}, "--split-seeds must be a whole number, got 2.0"),
         ({"seeds": (3, 4), "split_seeds": 3}, "--split-seeds 3 needs as many seeds, got 2"),
         ({"dtype": "float16"}, "dtype must be float32 or float64, got float16"),
+        ({"masks": "dice"}, "masks must be generator or counter, got 'dice'"),
     ],
 )
 def test_comparison_that_makes_no_sense_is_refused(changes, message):

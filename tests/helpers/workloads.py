@@ -41,6 +41,18 @@ def wandering():
     return nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
 
 
+class Drops(nn.Linear):
+    """Draws random numbers in its own forward pass, without a layer for them."""
+
+    def forward(self, x):
+        return nn.functional.dropout(super().forward(x), 0.5, self.training)
+
+
+def dropping():
+    """A function draws random numbers in each update, as lanes cannot."""
+    return nn.Sequential(nn.Linear(3, 8), Drops(8, 1))
+
+
 class Pairs(torch.utils.data.Dataset):
     """Tensors as a Dataset."""
 

@@ -109,7 +109,7 @@ def gradients_that_add_up(monkeypatch):
             weight.grad = weight.grad if grad is None else weight.grad + grad
         return loss
 
-    monkeypatch.setattr(trial, "mean_gradient", adding)
+    monkeypatch.setattr(gradient, "mean_gradient", adding)
     return {}, {}
 
 

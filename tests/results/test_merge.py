@@ -10,7 +10,7 @@ import pytest
 
 from optcompare import ComparisonError, compare
 from optcompare.report.loading import load_all
-from tests.helpers.workloads import held_out, small_workload
+from tests.helpers.workloads import held_out, small_workload, wandering
 
 
 @pytest.mark.slow
@@ -49,6 +49,21 @@ def test_runs_on_other_samples_of_rows_are_refused_with_the_option_that_makes_th
     compare(workload, "mini:50", seeds=1, epochs=1, out=tmp_path / "b")
     with pytest.raises(ComparisonError, match=r"--measure-rows is 40 in one and all in the other.*the same"):
         load_all([tmp_path / "a", tmp_path / "b"])
+
+
+@pytest.mark.slow
+def test_runs_whose_dropout_masks_come_from_elsewhere_are_refused(tmp_path):
+    for trainer in ("loop", "lanes"):
+        compare(
+            small_workload(model=wandering),
+            "full",
+            seeds=1,
+            epochs=1,
+            trainer=trainer,
+            out=tmp_path / trainer,
+        )
+    with pytest.raises(ComparisonError, match="masks is generator in one and counter in the other"):
+        load_all([tmp_path / "loop", tmp_path / "lanes"])
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ import torch
 from optcompare import Budget, compare, load
 from optcompare.cli.main import main
 from optcompare.training.device import describe
-from optcompare.training.loop import planned_epoch
+from optcompare.training.loop.planned_epoch import PlannedEpoch
 from optcompare.verification.verify import verify
 
 RUNS = sorted(
@@ -125,16 +125,25 @@ def test_it_goes_on_with_more_seeds_as_if_they_had_been_there_from_the_start(ear
 def test_before_it_goes_on_a_trial_of_each_arm_is_trained_again(earlier, monkeypatch, capsys):
     """Another version may train something else: here every gradient is a little larger."""
     seeds = str(len(load(earlier).comparison.seeds) + 1)
-    whole = planned_epoch.mean_gradient
+    updates = PlannedEpoch._updates
 
-    def larger(workload, model, weights, stream, chunks):
-        loss = whole(workload, model, weights, stream, chunks)
-        for weight in weights:
-            weight.grad.mul_(1.01)
-        return loss
+    def other_updates(epoch, *arguments):
+        run = epoch._run
+        gradient = run.gradient
+
+        def larger(stream, chunks):
+            gradient(stream, chunks)
+            for weight in run.weights:
+                weight.grad.mul_(1.01)
+
+        run.gradient = larger
+        try:
+            updates(epoch, *arguments)
+        finally:
+            run.gradient = gradient
 
     with monkeypatch.context() as patch:
-        patch.setattr(planned_epoch, "mean_gradient", larger)
+        patch.setattr(PlannedEpoch, "_updates", other_updates)
         with pytest.raises(SystemExit, match="2"):
             main(["run", "--resume", str(earlier), "--seeds", seeds, "--quiet"])
     assert "this version trains full, seed 0, to other weights" in capsys.readouterr().err

@@ -17,14 +17,25 @@ from ...core.comparison import Trial
 from ...core.rng import preserved_rng
 from ...core.schedule import schedule_of
 from ...errors import USER_CODE_ERRORS, explain
+from ...interfaces.strategy import StepStats
 from ..loop.trainer import LoopTrainer
+from ..loop.trial import TrialRun
 from ..measurement.counters import Progress
 from ..measurement.evaluation import averages_of
 from .engines.engine import Carry
-from .equivalence import TOLERANCES, UPDATES, Apart, Rehearsed, disagreements, rehearse_in_loop
+from .equivalence import (
+    TOLERANCES,
+    UPDATES,
+    Apart,
+    Rehearsed,
+    disagreements,
+    rehearse_adaptive,
+    rehearse_in_loop,
+)
 from .families import Families, Family
 from .program import Blueprint
 from .program_cache import Programs
+from .statistics import refuse_other_stats
 from .update_rules import Slower, Unsupported
 
 if TYPE_CHECKING:
@@ -92,13 +103,15 @@ class Admission:
             family.pace[label] = median(
                 seen.seconds for trial, seen in sample.items() if trial.arm.label == label
             )
+        if family.needs is not None:
+            _refuse_other_sizes(list(sample.values()))
         width = self.families.width(family, len(trials))
         programs = self._prepared(family, width, trials[0], sample[trials[0]])
-        apart = self._apart(programs, sample)
+        apart = self._apart(family, programs, sample)
         self._compare_evaluation(family.blueprint, trials[0])
         if max(apart.values()).relative > self.tolerance:
             others = {trial: self._rehearse(trial) for trial in trials if trial not in sample}
-            apart |= self._apart(programs, others) if others else {}
+            apart |= self._apart(family, programs, others) if others else {}
         none = Apart(0.0)
         good = [trial for trial in trials if apart.get(trial, none).relative <= self.tolerance]
         self.checked += sum(trial in apart for trial in good)
@@ -113,12 +126,14 @@ class Admission:
     def _prepared(self, family: Family, width: int, trial: Trial, seen: Rehearsed) -> Programs:
         """Return programs for this number of lanes, compiled for the batch sizes of the first epoch."""
         programs = self.families.programs(family, width)
+        if family.needs is not None:
+            return programs
         carry = family.blueprint.stack([seen.states[0]] * width)
         left = Progress().epochs_left(
-            self.setup.comparison.budget, len(family.first.sizes), self.setup.workload.size
+            self.setup.comparison.budget, len(family.sizes), self.setup.workload.size
         )
-        for size in set(family.first.sizes):
-            programs.at(size, left * family.first.sizes.count(size), lambda: carry)
+        for size in set(family.sizes):
+            programs.at(size, left * family.sizes.count(size), lambda: carry)
         if self.setup.comparison.trainer == "auto":
             index = torch.stack([seen.batches[0]] * width).to(self.loop.device)
             rates = family.blueprint.rates(self.families.numbers([trial] * width, family.blueprint), 0, 2)
@@ -129,7 +144,9 @@ class Admission:
                 )
         return programs
 
-    def _apart(self, programs: Programs, seen: Mapping[Trial, Rehearsed]) -> dict[Trial, Apart]:
+    def _apart(
+        self, family: Family, programs: Programs, seen: Mapping[Trial, Rehearsed]
+    ) -> dict[Trial, Apart]:
         """Return the largest difference of each trial's first updates from the loop's."""
         worst = dict.fromkeys(seen, Apart(0.0))
         trials, width = list(seen), programs.width
@@ -140,7 +157,7 @@ class Admission:
             ]
             numbers = self.families.numbers(block, programs.blueprint)
 
-            factors = self._factors(block[0], seen[block[0]])
+            factors, seeds = self._factors(block[0], seen[block[0]]), [trial.seed for trial in block]
 
             def update(
                 carry: Carry,
@@ -148,14 +165,30 @@ class Admission:
                 done: int,
                 numbers: Carry = numbers,
                 factors: list[float] = factors,
+                seeds: list[int] = seeds,
+                block: list[Trial] = block,
             ) -> Carry:
-                rates = programs.blueprint.rates(numbers, done, len(index), factors[done : done + 1])
+                factor = factors[done : done + 1]
+                rates = programs.blueprint.rates(numbers, done, len(index), factor, seeds)
+                if family.needs is not None:
+                    in_loop = [seen[trial].stats[done] for trial in block]
+                    return self._with_stats(family, carry, rates, index[0], in_loop)
                 return programs.at(index.shape[2], 0, lambda: carry).run(carry, rates, index)[0]
 
             differences = disagreements(programs.blueprint, [seen[trial] for trial in block], update)
             for trial, difference in zip(block, differences, strict=True):
                 worst[trial] = max(worst[trial], difference)
         return worst
+
+    def _with_stats(
+        self, family: Family, carry: Carry, rates: Carry, index: Tensor, in_loop: Sequence[StepStats]
+    ) -> Carry:
+        """Make an update of an adaptive family, and refuse it if its statistics are not those of the loop."""
+        program = self.families.programs_with_stats(family, len(index))
+        new, in_lanes = program.run(carry, rates, index, 0)
+        for one, other in zip(in_lanes, in_loop, strict=True):
+            refuse_other_stats(program.names, one, other, _EVALUATED * self.tolerance)
+        return new
 
     def _factors(self, trial: Trial, seen: Rehearsed) -> list[float]:
         """Return the factors of the schedule for the learning rates of the rehearsed updates."""
@@ -186,19 +219,25 @@ class Admission:
 
     def _rehearse(self, trial: Trial) -> Rehearsed:
         run = self.loop.run(trial, None)
-        budget, n = self.setup.comparison.budget, self.setup.workload.size
-        most = {"epochs": budget.amount, "updates": UPDATES, "samples": max(1.0, budget.amount / n)}[
-            budget.unit
-        ]
-        epochs = (run.planner.draw(epoch).batches for epoch in range(min(UPDATES, math.ceil(most))))
-        batches = list(itertools.islice(itertools.chain.from_iterable(epochs), UPDATES))
-        seen = rehearse_in_loop(run, batches)
+        if run.strategy.adaptive:
+            seen = rehearse_adaptive(run)
+        else:
+            seen = rehearse_in_loop(run, self._first_batches(run))
         for owner, changed in (*seen.states[-1]["attributes"].items(), ("model", seen.states[-1]["flags"])):
             if changed:
                 raise Unsupported(
                     f"the {owner} changes {next(iter(changed))} while it trains, which all lanes would share"
                 )
         return seen
+
+    def _first_batches(self, run: TrialRun) -> list[Tensor]:
+        """Return the batches of the first updates of a trial."""
+        budget, n = self.setup.comparison.budget, self.setup.workload.size
+        most = {"epochs": budget.amount, "updates": UPDATES, "samples": max(1.0, budget.amount / n)}[
+            budget.unit
+        ]
+        epochs = (run.planner.draw(epoch).batches for epoch in range(min(UPDATES, math.ceil(most))))
+        return list(itertools.islice(itertools.chain.from_iterable(epochs), UPDATES))
 
 
 def _sample(trials: Sequence[Trial]) -> list[Trial]:
@@ -210,6 +249,13 @@ def _sample(trials: Sequence[Trial]) -> list[Trial]:
             [trials[0], *firsts, by_rate[0], by_rate[-1], *trials[:: max(1, len(trials) // _SAMPLED)]]
         )
     )
+
+
+def _refuse_other_sizes(seen: Sequence[Rehearsed]) -> None:
+    """Refuse trials of an adaptive strategy whose batch sizes differ in their first updates."""
+    sizes = [[len(batch) for batch in trial.batches] for trial in seen]
+    if any(each != sizes[0] for each in sizes):
+        raise Unsupported("the strategy chooses other batch sizes for each trial from its first updates on")
 
 
 def _seconds(programs: Programs, carry: Carry, rates: Carry, index: Tensor) -> float:

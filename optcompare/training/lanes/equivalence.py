@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from ...interfaces.strategy import StepStats
 from ..device import Clock
+from ..loop.adaptive_batches import AdaptiveBatches
+from ..loop.adaptive_epoch import update_with_stats
 from ..loop.trial import TrialRun
 from ..state import TrialState
 from .engines.engine import Carry
@@ -68,11 +72,13 @@ class Rehearsed:
         states: The states before each update and after the last.
         batches: The indices of each update's batch, int64[B].
         seconds: The median time of an update.
+        stats: The statistics of each update that an adaptive strategy received.
     """
 
     states: list[TrialState]
     batches: list[Tensor]
     seconds: float
+    stats: list[StepStats] = field(default_factory=list)
 
 
 def rehearse_in_loop(run: TrialRun, batches: Sequence[Tensor]) -> Rehearsed:
@@ -91,6 +97,32 @@ def rehearse_in_loop(run: TrialRun, batches: Sequence[Tensor]) -> Rehearsed:
         seconds.append(watch.seconds)
         states.append(run.state())
     return Rehearsed(states, list(batches), median(seconds))
+
+
+def rehearse_adaptive(run: TrialRun) -> Rehearsed:
+    """Make the first updates of a trial with an adaptive strategy on the loop trainer, in its first epoch.
+
+    Args:
+        run: The trial.
+    """
+    drawn = AdaptiveBatches(run.planner, run.progress, run.source.n)
+    following, seen, seconds = drawn.draw(), Rehearsed([run.state()], [], 0.0), list[float]()
+    while following is not None and len(seen.batches) < UPDATES:
+        batch = drawn.checked(following)
+        if len(batch) == 0:
+            break
+        if not seen.batches:
+            run.warm_up(batch[: run.trial.arm.chunk])
+        watch = Clock(run.device)
+        with watch:
+            stats = update_with_stats(run, batch)
+            run.progress.count_updates(1, len(batch), len(batch), 0.0)
+            following = drawn.draw(stats)
+        seconds.append(watch.seconds)
+        seen.states.append(run.state())
+        seen.batches.append(batch)
+        seen.stats.append(stats)
+    return dataclasses.replace(seen, seconds=median(seconds))
 
 
 def difference(one: Mapping[str, Any], other: Mapping[str, Any], names: Sequence[str]) -> float:

@@ -8,17 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import torch
-from torch import nn
 
 from ...core.comparison import Trial
-from ...errors import USER_CODE_ERRORS
-from ...interfaces.metrics import is_accumulated, is_pair
 from ...interfaces.optimizer import build
 from ..data import MappedSource, TensorSource
-from ..loop.batch_plan import Plan
+from ..loop.adaptive_batches import AdaptiveBatches
 from ..loop.trainer import LoopTrainer
 from ..loop.trial import TrialRun
-from ..measurement.evaluation import evaluate_batch, evaluating
 from ..placement import place
 from .engines.choice import Engines
 from .engines.engine import Carry
@@ -27,12 +23,14 @@ from .followed_path import followed_columns
 from .memory import lanes_that_fit
 from .program import Blueprint
 from .program_cache import Programs
+from .refusals import refuse_dropout, refuse_whole_metrics
+from .statistics import StatsPrograms
 from .update_rules import Settings, Unsupported, settings_of
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
 
-_WIDER, _ROWS = 3, 8
+_WIDER = 3
 WIDEST = 128
 """The most lanes of one program; more would not be faster per lane, and all would end late."""
 
@@ -46,20 +44,24 @@ class Family:
         seed: A seed of that split.
         blueprint: The blueprint of their programs.
         fits: How many lanes can be updated at once, and how many can be evaluated.
-        first: The plan of the first epoch.
+        sizes: The batch sizes of the first epoch.
+        needs: The statistics that the strategy needs after each update; None: it is not adaptive.
         programs: The programs, by the number of lanes.
         pace: The median seconds of an update in the loop, by the label of the arm.
         graphs: The traced updates, by the number of lanes and the batch size.
+        with_stats: The programs that also compute what the strategy needs, by the number of lanes.
     """
 
     loop: LoopTrainer
     seed: int
     blueprint: Blueprint
     fits: tuple[int, int]
-    first: Plan
+    sizes: Sequence[int]
+    needs: Sequence[str] | None = None
     programs: dict[int, Programs] = field(default_factory=dict)
     pace: dict[str, float] = field(default_factory=dict)
     graphs: dict[int, dict[int, GraphModule]] = field(default_factory=dict)
+    with_stats: dict[int, StatsPrograms] = field(default_factory=dict)
 
 
 class Families:
@@ -93,8 +95,11 @@ class Families:
             raise Unsupported(f"{comparison.autocast} rounds too coarsely to compare lanes with the loop")
         if comparison.diagnostics:
             raise Unsupported("diagnostics need the weights, the batch and the gradient of a single trial")
-        if objects.strategy.adaptive:
-            raise Unsupported("an adaptive strategy chooses each batch by the previous updates of its trial")
+        if objects.strategy.adaptive and comparison.trainer != "lanes":
+            raise Unsupported(
+                "an adaptive strategy chooses each batch by the previous updates of its trial, which lanes "
+                "round otherwise; with trainer lanes it runs there as long as batch sizes are the same"
+            )
         if comparison.budget.unit == "seconds":
             raise Unsupported("a budget of seconds needs a clock for each single trial")
         if any(isinstance(source, MappedSource) for source in self.loop.sources.values()):
@@ -128,13 +133,16 @@ class Families:
         key = self.key(trial)
         if key not in self._known:
             run = self.loop.run(trial, None)
-            _refuse_dropout(run.model)
-            _refuse_whole_metrics(run)
+            masked = self.setup.comparison.masks == "counter"
+            if not masked:
+                refuse_dropout(run.model, self.setup.comparison.trainer)
+            refuse_whole_metrics(run)
             if any(weight._backward_hooks or weight._post_accumulate_grad_hooks for weight in run.weights):
                 raise Unsupported(
                     "the model changes gradients by hooks of its weights, which lanes do not call"
                 )
-            first = run.planner.draw(0)
+            sizes = _first_sizes(run)
+            needs = run.strategy.needs if run.strategy.adaptive else None
             batch = cast(TensorSource, run.source).batch
             blueprint = Blueprint(
                 run.workload,
@@ -143,11 +151,12 @@ class Families:
                 trial.arm.chunk,
                 trial.arm.clip,
                 batch,
+                masked,
             )
             loop = self.loop.on_split_of(trial.seed)
             rows = min(self.setup.comparison.eval_chunk, max(source.n for source in loop.sources.values()))
-            fits = lanes_that_fit(blueprint, run, max(first.sizes), rows, self._memory)
-            self._known[key] = Family(loop, trial.seed, blueprint, fits, first)
+            fits = lanes_that_fit(blueprint, run, max(sizes), rows, self._memory, needs or ())
+            self._known[key] = Family(loop, trial.seed, blueprint, fits, sizes, needs)
         return self._known[key]
 
     def width(self, family: Family, lanes: int) -> int:
@@ -188,6 +197,13 @@ class Families:
             family.graphs.setdefault(width, {}),
         )
 
+    def programs_with_stats(self, family: Family, width: int) -> StatsPrograms:
+        """Return the programs of an adaptive family for a number of lanes."""
+        if width not in family.with_stats:
+            data = list(cast(TensorSource, family.loop.sources["train"]).tensors)
+            family.with_stats[width] = StatsPrograms(family.blueprint, family.needs or (), data, self.engines)
+        return family.with_stats[width]
+
     def all_programs(self) -> list[Programs]:
         return [programs for family in self._known.values() for programs in family.programs.values()]
 
@@ -215,26 +231,20 @@ class Families:
         )
 
 
-def _refuse_dropout(model: nn.Module) -> None:
-    for module in model.modules():
-        if isinstance(module, torch.nn.modules.dropout._DropoutNd) and module.p > 0:
-            raise Unsupported(
-                f"{type(module).__name__} draws random numbers, which lanes cannot draw as the loop does"
-            )
+def _first_sizes(run: TrialRun) -> list[int]:
+    """Return the batch sizes of the first epoch; all but the last are the first of an adaptive strategy.
 
-
-def _refuse_whole_metrics(run: TrialRun) -> None:
-    """Refuse metrics that are no sums over rows, since lanes add up such sums only."""
-    (batch,) = run.source.stream([torch.arange(min(_ROWS, run.source.n))], 0, 0, ahead=False)
-    with evaluating(run.model):
-        _, output, y = evaluate_batch(run.workload, run.model, batch)
-        for name, metric in run.workload.metric_functions.items():
-            try:
-                pair = not is_accumulated(metric) and is_pair(metric(output, y))
-            except USER_CODE_ERRORS:  # a metric may need more rows
-                pair = False
-            if not pair:
-                raise Unsupported(f"metric {name} is computed on all rows at once")
+    Raises:
+        Unsupported: Batches of an adaptive strategy are larger than the chunk.
+    """
+    if not run.strategy.adaptive:
+        return list(run.planner.draw(0).sizes)
+    batches = AdaptiveBatches(run.planner, run.progress, run.source.n)
+    first = batches.draw()
+    size = run.source.n if first is None else len(batches.checked(first))
+    if size > run.trial.arm.chunk:
+        raise Unsupported("statistics of an update in several chunks are computed chunk by chunk")
+    return [len(rows) for rows in torch.arange(run.source.n).split(size)]
 
 
 def columns(numbers: Sequence[Mapping[str, float]], names: Sequence[str], device: torch.device) -> Carry:

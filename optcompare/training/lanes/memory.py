@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +12,7 @@ import torch
 from ...core.rng import preserved_rng
 from ...errors import ComparisonError
 from ..loop.trial import TrialRun
+from ..measurement.step_stats import needs_samples
 from .program import Blueprint
 
 if TYPE_CHECKING:
@@ -56,7 +58,12 @@ def free_memory(device: torch.device) -> int:
 
 
 def lanes_that_fit(
-    blueprint: Blueprint, run: TrialRun, largest: int, evaluated: int, memory: float
+    blueprint: Blueprint,
+    run: TrialRun,
+    largest: int,
+    evaluated: int,
+    memory: float,
+    needs: Sequence[str] = (),
 ) -> tuple[int, int]:
     """Return the number of lanes that can be updated at once, and the number that can be evaluated.
 
@@ -66,10 +73,12 @@ def lanes_that_fit(
         largest: Rows of the largest batch.
         evaluated: Rows of one forward pass of evaluation.
         memory: Bytes that lanes may use.
+        needs: The statistics that the strategy needs after each update.
     """
     weights = sum(weight.numel() * weight.element_size() for weight in run.model.parameters())
     kept = kept_bytes_a_row(run)
     state = 2 * weights + blueprint.optimizer.state_bytes  # weights, gradients, state of the optimizer
+    state += weights * largest if needs_samples(needs) else 0
     update = 2 * state + _PASSES * kept * min(largest, blueprint.chunk)
     return max(1, int(memory // max(1.0, update))), max(
         1, int(memory // max(1.0, _PASSES * kept * evaluated))

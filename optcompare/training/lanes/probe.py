@@ -22,6 +22,7 @@ from .engines.traced import operations_of
 from .engines.xla import availability
 from .evaluation import LanesEvaluation
 from .trainer import LanesTrainer
+from .update_rules import Unsupported
 
 _WINDOW = 0.04
 """The approximate seconds for which an update, and a measurement, are repeated."""
@@ -71,16 +72,18 @@ def probe(lanes: LanesTrainer, trials: Sequence[Trial], updates: float) -> Probe
 def _probed(lanes: LanesTrainer, trials: Sequence[Trial], updates: float) -> Probed:
     families, first = lanes.families, trials[0]
     family = families.of(first)
+    if family.needs is not None:
+        raise Unsupported("updates of adaptive strategies are not timed ahead")
     blueprint, width = family.blueprint, len(trials)
     programs = families.unused_programs(family, width)
     state = lanes.loop.run(first, None).state()
-    carry, size = blueprint.stack([state] * width), max(family.first.sizes)
+    carry, size = blueprint.stack([state] * width), max(family.sizes)
     example = programs.example(size, carry)
     rates, data, batch = [rate[0] for rate in example[1]], example[2], example[3][0]
     step: Callable[..., object] = blueprint.update
     operations, cached = 0, False
     compiler: CompilerName | None = None
-    if families.engines.worth_tracing(updates * family.first.sizes.count(size) / len(family.first.sizes)):
+    if families.engines.worth_tracing(updates * family.sizes.count(size) / len(family.sizes)):
         step = graph = programs.graph(size, carry)
         operations = operations_of(graph)
         worth = families.engines.to_try(graph, width, updates)

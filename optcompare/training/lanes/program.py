@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,10 +12,13 @@ from torch import nn
 from ...core.tree import len_batch, select_rows
 from ...interfaces.mean_loss import MeanLoss
 from ...interfaces.workload import Workload
+from ..dropout import CounterMasks
 from ..measurement.evaluation import in_eval_mode
 from ..measurement.recalibration import cumulative, updating
 from .engines.engine import Carry
 from .optimizer import LanesOptimizer
+from .outputs import Outputs
+from .random_numbers import mask_keys, random_numbers_refused
 from .update_rules import Settings, clipped
 
 if TYPE_CHECKING:
@@ -33,6 +37,7 @@ class Blueprint:
         chunk: The number of rows of one forward pass.
         clip: The norm to which gradients are clipped; None: gradients are not clipped.
         batch: A function that builds a batch from selected rows of each tensor of the data.
+        masked: Whether dropout masks come from a counter; else the model must not draw any.
     """
 
     def __init__(
@@ -43,11 +48,13 @@ class Blueprint:
         chunk: int,
         clip: float | None = None,
         batch: Callable[[Sequence[Tensor]], Any] = tuple,
+        masked: bool = False,
     ) -> None:
         self.workload, self.chunk, self.clip, self.batch = workload, chunk, clip, batch
         model = make()
         self._objective = MeanLoss(workload, model)
-        self._outputs = _Outputs(make(), workload)
+        self._masks = CounterMasks(model) if masked else None
+        self._outputs = Outputs(make(), workload)
         self.weights = [name for name, weight in model.named_parameters() if weight.requires_grad]
         frozen = [name for name, weight in model.named_parameters() if not weight.requires_grad]
         self.buffers = [name for name, _ in model.named_buffers()]
@@ -111,21 +118,35 @@ class Blueprint:
             weights = torch.vmap(self.optimizer.evaluated)(carry[:count], carry[state:], numbers)
         return [*weights, *carry[count:]]
 
-    def rates(self, numbers: Carry, updates: int, count: int, schedule: Sequence[float] = ()) -> Carry:
+    def rates(
+        self,
+        numbers: Carry,
+        updates: int,
+        count: int,
+        schedule: Sequence[float] = (),
+        seeds: Sequence[int] = (),
+    ) -> Carry:
         """Return the rates of the next updates, [count, R] each in the dtype of the weights.
+
+        If dropout masks come from a counter, the two words of their keys follow, int64[count, R] each.
 
         Args:
             numbers: The hyperparameters of the lanes, float64[R] each, in the order of their names.
             updates: The number of updates made before.
             count: The number of updates to be made.
             schedule: The factor of the learning rate of each update; empty without a schedule.
+            seeds: The seed of each lane; empty: the keys of dropout masks are those of an example.
         """
         step = torch.arange(updates + 1, updates + 1 + count, dtype=torch.float64, device=numbers[0].device)[
             :, None
         ]
         factors = torch.tensor(schedule, dtype=torch.float64, device=numbers[0].device)[:, None]
         rates = self.optimizer.rates(numbers, step, factors if schedule else None)
-        return [rate.expand(count, len(numbers[0])).contiguous() for rate in rates]
+        lanes = len(numbers[0])
+        rates = [rate.expand(count, lanes).contiguous() for rate in rates]
+        if self._masks is not None:
+            rates += mask_keys(seeds or [0] * lanes, updates, count, numbers[0].device)
+        return rates
 
     def update(self, carry: Carry, rates: Carry, data: Carry, index: Tensor) -> Carry:
         """Make one update of every lane.
@@ -140,7 +161,8 @@ class Blueprint:
             The new carry.
         """
         batch = self.batch([tensor[index] for tensor in data])
-        updated = torch.vmap(self._update_one, randomness="error")(carry, rates, batch)
+        with random_numbers_refused():
+            updated = torch.vmap(self._update_one, randomness="error")(carry, rates, batch)
         return [column.contiguous() for column in updated]
 
     def evaluate(self, values: Carry, batch: Any) -> list[Tensor]:
@@ -156,7 +178,7 @@ class Blueprint:
             called = {f"model.{name}": value for name, value in values.items()}
             return torch.func.functional_call(self._outputs, called, (batch,))  # type: ignore[no-any-return]
 
-        with torch.no_grad(), in_eval_mode(self._outputs):
+        with torch.no_grad(), in_eval_mode(self._outputs), random_numbers_refused():
             return torch.vmap(one, randomness="error")(named)
 
     def recalibrated(self, values: Carry, batches: Iterable[Any]) -> Carry:
@@ -171,7 +193,7 @@ class Blueprint:
         count = len(self.weights)
 
         def forward_pass(weights: Carry, kept: Carry, batch: Any) -> Carry:
-            return self._loss(weights, kept, batch)[1]
+            return self.loss(weights, kept, batch)[1]
 
         model = self._objective.model
         norms = updating(model)
@@ -193,14 +215,16 @@ class Blueprint:
         count = len(self.weights)
         weights, kept = carry[:count], carry[count : count + len(self.kept)]
         state = carry[count + len(kept) :]
-        grads, kept = self._gradient(weights, kept, batch)
+        rates, key = (rates, []) if self._masks is None else (rates[:-2], rates[-2:])
+        with nullcontext() if self._masks is None else self._masks.drawn((key[0], key[1])):
+            grads, kept = self._gradient(weights, kept, batch)
         grads = grads if self.clip is None else clipped(grads, self.clip)
         new_weights, new_state = self.optimizer.update(weights, grads, state, rates)
         return [*new_weights, *kept, *new_state]
 
     def _gradient(self, weights: Carry, kept: Carry, batch: Any) -> tuple[Carry, Carry]:
         """Return the gradient of the mean loss of a batch, and the kept values after the forward passes."""
-        gradient = torch.func.grad(self._loss, has_aux=True)
+        gradient = torch.func.grad(self.loss, has_aux=True)
         rows = len_batch(batch)
         if rows <= self.chunk:
             return gradient(weights, kept, batch)  # type: ignore[no-any-return]
@@ -212,21 +236,15 @@ class Blueprint:
             total, share = [a + part * g for a, g in zip(total, grads, strict=True)], share + part
         return [grad / share for grad in total], kept
 
-    def _loss(self, weights: Carry, kept: Carry, batch: Any) -> tuple[Tensor, Carry]:
+    def loss(self, weights: Carry, kept: Carry, batch: Any) -> tuple[Tensor, Carry]:
+        """Return the mean loss of a batch for one lane, and the kept values after the forward pass.
+
+        Args:
+            weights: The weights of the lane.
+            kept: Its buffers and frozen weights, which are not changed.
+            batch: The batch.
+        """
         kept = [value.clone() for value in kept]  # a forward pass may write into buffers
         named = dict(zip([*self.weights, *self.kept], [*weights, *kept], strict=True))
         called = {f"model.{name}": value for name, value in named.items()}
         return torch.func.functional_call(self._objective, called, (batch,)), kept
-
-
-class _Outputs(nn.Module):
-    def __init__(self, model: nn.Module, workload: Workload) -> None:
-        super().__init__()
-        self.model, self._workload = model, workload
-
-    def forward(self, batch: Any) -> list[Tensor]:
-        loss, output, y = self._workload.loss_and_output(self.model, batch)
-        parts: list[Any] = []
-        for metric in self._workload.metric_functions.values():
-            parts += metric(output, y)
-        return [loss, *(torch.as_tensor(part, device=loss.device) for part in parts)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from ...core.columns import Record
 from ...core.comparison import Comparison
@@ -24,9 +24,6 @@ from .measurement import LanesMeasurement
 from .program_cache import Programs
 from .updates import LanesUpdates
 
-if TYPE_CHECKING:
-    pass
-
 
 class LanesRun:
     """Train lanes that are all at the same update.
@@ -42,6 +39,8 @@ class LanesRun:
         evaluated: The number of lanes that are evaluated at once.
         records: Records that this task made before its first update.
     """
+
+    _kind: ClassVar[type[LanesUpdates]] = LanesUpdates
 
     def __init__(
         self,
@@ -60,7 +59,7 @@ class LanesRun:
         self.measurement = LanesMeasurement(
             comparison, sources, programs.blueprint, lanes, evaluated, records
         )
-        self._updates = LanesUpdates(lanes, programs, numbers, comparison.budget, sources["train"])
+        self._updates = self._kind(lanes, programs, numbers, comparison.budget, sources["train"])
 
     def state(self) -> LanesState:
         """Return a copy of the state of every lane, in the form of the loop trainer."""
@@ -72,12 +71,15 @@ class LanesRun:
             "strayed": {str(number): lane.strayed for number, lane in enumerate(self.lanes) if lane.strayed},
         }
 
-    def train(self, until: Callable[[], bool]) -> None:
+    def train(self, until: Callable[[], bool], stop: Callable[[], bool] | None = None) -> None:
         """Train epoch after epoch until all lanes have ended or a function stops them.
 
         Args:
-            until: Called about every quarter of a second; True ends the task.
+            until: Called about every quarter of a second, or after each epoch of adaptive strategies; True
+                ends the task.
+            stop: Called after each update of adaptive strategies; True ends the trials as interrupted.
         """
+        self._stop = stop or (lambda: False)
         while running(self.lanes):
             self._epoch(until)
             if until():
@@ -122,8 +124,7 @@ class LanesRun:
                     plans[key] = lane.planner.draw(lane.progress.epoch)
                 lane.planner.accept(plans[key], lane.progress)
             except USER_CODE_ERRORS as error:
-                lane.progress.status, lane.progress.reason = "failed", why(error, lane.trial, self._n)
-                self._freeze(number)
+                self._fail(number, error)
                 continue
             sizes = sizes or plans[key].sizes
             if plans[key].sizes != sizes:
@@ -138,13 +139,17 @@ class LanesRun:
         self, lanes: Sequence[Lane], plans: Mapping[int, Plan], allowed: int, before: Mapping[int, Any]
     ) -> None:
         """End the epoch of these lanes, or store the position at which the task ended within it."""
-        spent = list[Lane]()
+        ends = list[EpochEnd]()
         for lane in lanes:
             progress, plan = lane.progress, plans[id(lane.planner)]
-            end = EpochEnd.of(progress, len(plan.ends), allowed)
-            end.leave(progress, lane.planner, plan, self._budget, before[id(lane.planner)])
-            if end.count(progress, self._budget) and not lane.strayed:
-                spent.append(lane)
+            ends.append(EpochEnd.of(progress, len(plan.ends), allowed))
+            ends[-1].leave(progress, lane.planner, plan, self._budget, before[id(lane.planner)])
+        self._close(lanes, ends)
+
+    def _close(self, lanes: Sequence[Lane], ends: Sequence[EpochEnd]) -> None:
+        """Count the epoch of these lanes, and end those whose budget is spent."""
+        closed = zip(lanes, ends, strict=True)
+        spent = [lane for lane, end in closed if end.count(lane.progress, self._budget) and not lane.strayed]
         if any(lacks_record(lane.progress) for lane in spent):
             self._end(self.measurement.measure(self._updates.evaluated()))
         for lane in spent:
@@ -174,6 +179,12 @@ class LanesRun:
             self._freeze(number)
             lane.progress.final_sha256 = fingerprint(lane.state["model"])
             lane.state["progress"] = lane.progress.to_state()
+
+    def _fail(self, number: int, error: BaseException) -> None:
+        """Freeze a lane whose strategy has failed."""
+        lane = self.lanes[number]
+        lane.progress.status, lane.progress.reason = "failed", why(error, lane.trial, self._n)
+        self._freeze(number)
 
     def _freeze(self, number: int) -> None:
         self.lanes[number].state = self._state_of(number)

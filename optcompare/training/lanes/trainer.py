@@ -20,6 +20,7 @@ from ..loop.trial import TrialRun
 from ..measurement.counters import Progress
 from ..settings import preserved_settings
 from ..state import LanesState, TrialState
+from .adaptive_run import AdaptiveRun
 from .admission import Admission, Admitted
 from .equivalence import TOLERANCES
 from .families import Families
@@ -116,7 +117,7 @@ class LanesTrainer:
                     "again": True,
                 }
             try:
-                run.train(until)
+                run.train(until, stop)
             except (*USER_CODE_ERRORS, KeyboardInterrupt) as error:
                 users = isinstance(error, KeyboardInterrupt) and (stop is None or stop())
                 if users and stop is None:
@@ -160,7 +161,8 @@ class LanesTrainer:
                 (record,) = run.records
                 records.append({**record, "clock": "estimated"})
             ended = run.progress.status != "running"
-            planner = run.planner if ended else planners.setdefault(trial.seed, run.planner)
+            own = ended or family.needs is not None
+            planner = run.planner if own else planners.setdefault(trial.seed, run.planner)
             pace = family.pace[trial.arm.label]
             lanes.append(
                 Lane(trial, planner, run.progress, run.state(), pace, run.measurement.follows, frozen=ended)
@@ -168,12 +170,10 @@ class LanesTrainer:
         width = next((width for width in family.programs if width >= len(trials)), len(trials))
         sources = cast(Mapping[str, TensorSource], family.loop.sources)
         numbers = [self.families.settings_of(trial).numbers for trial in trials]
-        return LanesRun(
-            self.setup.comparison,
-            sources,
-            self.families.programs(family, width),
-            lanes,
-            numbers,
-            family.fits[1],
-            records,
-        )
+        comparison, programs = self.setup.comparison, self.families.programs(family, width)
+        rest = lanes, numbers, family.fits[1], records
+        if family.needs is None:
+            return LanesRun(comparison, sources, programs, *rest)
+        with_stats = self.families.programs_with_stats(family, width)
+        largest = min(trials[0].arm.chunk, max(family.sizes) * max(family.fits[0], width) // width)
+        return AdaptiveRun(comparison, sources, programs, with_stats, largest, *rest)

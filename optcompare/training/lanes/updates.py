@@ -54,6 +54,7 @@ class LanesUpdates:
         self._carry: Carry | None = blueprint.stack([lanes[place].state for place in self._places])
         self._loaded: tuple[EngineProgram, Any] | None = None
         self._numbers = columns([numbers[place] for place in self._places], blueprint.numbers, self._device)
+        self._seeds = [lanes[place].trial.seed for place in self._places]
         schedule = lanes[0].trial.arm.schedule
         self._schedule = schedule_of(schedule) if depends_on_budget(schedule) else None
         self._update_seconds = max(lane.pace for lane in lanes) * len(lanes)
@@ -66,6 +67,10 @@ class LanesUpdates:
             program, loaded = self._loaded
             self._carry = program.unload(loaded)
         return self._carry
+
+    @carry.setter
+    def carry(self, carry: Carry) -> None:
+        self._carry, self._loaded = carry, None
 
     def evaluated(self) -> Carry:
         """Return the carry with the weights by which lanes are measured."""
@@ -99,7 +104,7 @@ class LanesUpdates:
                     [each.flat[first : first + count * size].reshape(count, size) for each in places], dim=1
                 ).to(self._device)
                 rates = self._programs.blueprint.rates(
-                    self._numbers, done, count, self._factors(done, count, size)
+                    self._numbers, done, count, self._factors(done, count, size), self._seeds
                 )
                 trail = self._run(program, rates, index)
                 self._count(count, size, trail, program.engine)

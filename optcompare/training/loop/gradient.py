@@ -10,6 +10,9 @@ import torch
 from ...core.comparison import Arm
 from ...errors import ComparisonError
 from ...interfaces.workload import Workload
+from ..counter_rng import seed_key, update_key
+from ..dropout import CounterMasks
+from ..position import POSITION
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -73,6 +76,31 @@ def mean_gradient(
         if parameter.grad is not None:
             parameter.grad.div_(total_weight)
     return total / total_weight
+
+
+class UpdateGradient:
+    """Compute the gradient of each update of a trial.
+
+    Args:
+        workload: The workload of the trial.
+        model: The model of the trial.
+        weights: The trainable weights of the model.
+        seed: The seed of the trial, if dropout masks come from a counter; None: they come from the generator.
+    """
+
+    def __init__(
+        self, workload: Workload, model: nn.Module, weights: Sequence[Tensor], seed: int | None
+    ) -> None:
+        self._workload, self._model, self._weights = workload, model, weights
+        self._masks = None if seed is None else CounterMasks(model)
+        self._key = (0, 0) if seed is None else seed_key(seed)
+
+    def __call__(self, stream: Iterator[Any], chunks: int) -> Tensor:
+        """Compute the gradient of the update at :data:`.POSITION`; see :func:`mean_gradient`."""
+        if self._masks is None:
+            return mean_gradient(self._workload, self._model, self._weights, stream, chunks)
+        with self._masks.drawn(update_key(self._key, POSITION.update)):
+            return mean_gradient(self._workload, self._model, self._weights, stream, chunks)
 
 
 def clip(weights: Sequence[Tensor], most: float) -> None:

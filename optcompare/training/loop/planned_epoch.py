@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import ComparisonError
 from ..epoch_end import EpochEnd
 from ..position import POSITION
-from .gradient import in_chunks, mean_gradient
+from .gradient import in_chunks
 from .trial import TrialRun
 
 
@@ -139,7 +139,7 @@ class PlannedEpoch:
             until: Called after each update; True ends the updates.
         """
         run = self._run
-        workload, model, weights, step, clock = run.workload, run.model, run.weights, run.step, run.clock
+        gradient, step, clock = run.gradient, run.step, run.clock
         limit = run.budget.amount if run.budget.unit == "seconds" else math.inf
         scheduled, clips, updates = run.schedule is not None, run.clip is not None, run.progress.updates
         epoch, position = run.progress.epoch, run.progress.position
@@ -147,7 +147,7 @@ class PlannedEpoch:
             POSITION.set(epoch, updates + self._done, position + self._done)
             if scheduled:
                 run.set_rate(updates + self._done, begins[self._done])
-            mean_gradient(workload, model, weights, stream, count)
+            gradient(stream, count)
             if clips:
                 run.clip_gradient()
             step()

@@ -33,7 +33,7 @@ from ..setup import Setup
 from ..shared_init import SharedStart, fingerprint
 from ..state import TrialState
 from .closure_passes import Passes, check_arm
-from .gradient import clip, in_chunks, mean_gradient
+from .gradient import UpdateGradient, clip, in_chunks, mean_gradient
 from .own_state import OwnState
 from .planner import Planner
 from .trial_measurement import LiveObjects, TrialMeasurement
@@ -80,6 +80,8 @@ class TrialRun:
         if state is None and start.differs(self.model):  # an optimizer may change weights when it is built
             weights_sha256 = fingerprint(self.model.state_dict())
         self.weights = trained(self.model)
+        masked = trial.seed if comparison.masks == "counter" else None
+        self.gradient = UpdateGradient(self.workload, self.model, self.weights, masked)
         self._read_optimizer()
         if state is None:
             self.progress = Progress(weights_sha256=weights_sha256)
@@ -226,7 +228,7 @@ class TrialRun:
             self.step_with(self.passes(pieces, count))
         else:
             stream = self.source.stream(pieces, self.trial.seed, 0, ahead=False)
-            mean_gradient(self.workload, self.model, self.weights, stream, count)
+            self.gradient(stream, count)
             self.clip_gradient()
             self.step()
         self.progress.updates += 1
@@ -250,7 +252,7 @@ class TrialRun:
 
         def gradient() -> Tensor:
             stream = self.source.stream(pieces, seed, epoch)
-            return mean_gradient(self.workload, self.model, self.weights, stream, count)
+            return self.gradient(stream, count)
 
         return Passes(gradient, self.model, self.device, most)
 

@@ -85,6 +85,7 @@ def outcome_of(
         "batches_sha256": progress.batches,
         "final_sha256": progress.final_sha256,
         "trainer": trainer,
+        **({"masks": comparison.masks} if comparison.masks == "counter" else {}),
         "updates": progress.updates,
         "samples": progress.samples,
         "train_seconds": progress.train_seconds,

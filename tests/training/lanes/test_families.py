@@ -20,7 +20,7 @@ from optcompare.training.lanes.trainer import LanesTrainer
 from optcompare.training.lanes.updates import LanesUpdates
 from tests.helpers.both_trainers import agree, both, trainers
 from tests.helpers.trials import make_trainer
-from tests.helpers.workloads import small_workload
+from tests.helpers.workloads import dropping, small_workload
 
 
 class InTraining(nn.Module):
@@ -156,14 +156,6 @@ class TestModels:
         assert torch.equal(workload.train[0], before)
 
 
-class Adapts(Strategy):
-    adaptive = True
-
-    def batches(self, epoch):
-        for batch in epoch.order.split(4):  # noqa: UP028 - a tuple cannot be told how an update went
-            yield batch
-
-
 class Decides(nn.Linear):
     def forward(self, x):
         output = super().forward(x)
@@ -208,13 +200,9 @@ FALLBACKS = {
         {"optimizers": OwnSGD},
         "there is no lane rule for the optimizer OwnSGD",
     ),
-    "dropout": (
-        {"model": lambda: nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))},
-        "Dropout draws random numbers, which lanes cannot draw as the loop does",
-    ),
-    "an adaptive strategy": (
-        {"strategies": [Adapts()]},
-        "an adaptive strategy chooses each batch by the previous updates of its trial",
+    "dropout as a function": (
+        {"model": dropping},
+        "the model or the loss draws random numbers by itself, which lanes cannot draw as the loop does",
     ),
     "batches of other sizes for each seed": ({"strategies": [Differs()]}, "lanes failed: "),
     "a Dataset": (
@@ -225,7 +213,10 @@ FALLBACKS = {
         {"model": lambda: Decides(3, 1)},
         "lanes failed: .*data-dependent control flow",
     ),
-    "random numbers": ({"model": lambda: Draws(3, 1)}, "lanes failed: .*called random operation"),
+    "random numbers": (
+        {"model": lambda: Draws(3, 1)},
+        "the model or the loss draws random numbers by itself",
+    ),
     "decay of unused weights": (
         {"model": Unused, "optimizers": "sgd:weight_decay=0.1"},
         r"an update differs from the loop's by .*e-0\d of the weights' norm \(1e-12 is allowed\)",

@@ -43,6 +43,8 @@ def trace(update: Update, carry: Carry, rates: Carry, data: Carry, index: Tensor
     try:
         with torch.no_grad():
             return make_fx(traced)(carry, rates, data, index)
+    except Unsupported:
+        raise
     except Exception as error:
         raise Unsupported(
             f"an update cannot be traced ({type(error).__name__}: {first_line(error)})"
