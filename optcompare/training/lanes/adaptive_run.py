@@ -122,7 +122,7 @@ class AdaptiveRun(LanesRun):
             batches = {number: each.batch for number, each in drawing.items() if each.batch is not None}
             if not batches:
                 break
-            if strayed := self._strayed(batches):
+            if strayed := self._strayed(drawing):
                 for each in drawing.values():
                     each.batches.close()
                 before.restore(self)
@@ -158,9 +158,13 @@ class AdaptiveRun(LanesRun):
             del drawing[number]
             self._fail(number, error)
 
-    def _strayed(self, batches: Mapping[int, Tensor]) -> dict[int, str]:
-        """Return the lanes that must continue on the loop trainer, each with the reason."""
-        sizes = {number: len(batch) for number, batch in batches.items()}
+    def _strayed(self, drawing: Mapping[int, _Drawing]) -> dict[int, str]:
+        """Return the lanes that must continue on the loop trainer, each with the reason.
+
+        A lane without a batch while others have one counts as one with another size.
+        """
+        running = {number: each.batch for number, each in drawing.items() if self.lanes[number].running}
+        sizes = {number: 0 if batch is None else len(batch) for number, batch in running.items()}
         if max(sizes.values()) > self._largest:
             why = f"its batches have become larger than the {self._largest} samples that lanes can compute"
             return dict.fromkeys(sizes, why)

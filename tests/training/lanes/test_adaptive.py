@@ -174,6 +174,26 @@ def test_lanes_of_other_sizes_go_on_in_the_loop_from_the_start_of_the_epoch(opti
 
 
 @dataclass
+class Stops(Notes):
+    """Yields too few batches on one seed in its third epoch."""
+
+    coverage: ClassVar[str] = "free"
+    needs: ClassVar[tuple[str, ...]] = ("loss",)
+
+    def batches(self, epoch):
+        short = epoch.index == 2 and int(epoch.order[0]) == FIRST
+        for batch in epoch.order.split(3)[: 2 if short else None]:  # noqa: UP028 - as others are written
+            yield batch
+
+
+def test_a_lane_whose_epoch_is_shorter_fails_as_in_the_loop():
+    lanes, loop = both(small_workload(), [Stops()], epochs=4, updates=None)
+    assert set(lanes.trials["status"]) == {"failed", "finished"}
+    assert set(lanes.trials["reason"]) == set(loop.trials["reason"])
+    agree(lanes, loop)
+
+
+@dataclass
 class Grows(Notes):
     """Doubles its batches in every epoch, alike in all trials."""
 
