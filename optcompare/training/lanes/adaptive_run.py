@@ -55,7 +55,7 @@ class AdaptiveUpdates(LanesUpdates):
         self.carry, stats = programs.run(self.carry, rates, index, left * (self._n // size))
         follow = self._programs.follow
         self._count(1, size, flat_rows(self.carry[:follow])[None] if follow else None, programs.engine)
-        rate = dict(zip(blueprint.numbers, self._numbers, strict=True))["lr"].tolist()
+        rate = dict(zip(blueprint.numbers, self._numbers, strict=True))["0.lr"].tolist()
         for lane, each in zip(rate, stats, strict=True):
             each.lr = lane * (factors[0] if factors else 1.0)
         return {number: stats[number] for number in batches}

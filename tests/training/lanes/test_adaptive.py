@@ -48,7 +48,7 @@ def flat(values):
 @pytest.mark.parametrize("optimizer", ["sgd:momentum=0.9", "adam"])
 @pytest.mark.parametrize("traced", [False, True], ids=["vmapped", "traced"])
 def test_grab_trains_in_lanes_as_in_the_loop(monkeypatch, optimizer, traced):
-    monkeypatch.setattr("optcompare.training.lanes.statistics.worth_tracing", lambda updates: traced)
+    monkeypatch.setattr("optcompare.training.lanes.engines.choice.worth_tracing", lambda updates: traced)
     monkeypatch.setattr("optcompare.training.lanes.statistics._UNTRACED", 2)
     lanes, loop = both(small_workload(), "grab:4", optimizer, epochs=5, measure=2, lr=[0.02, 0.05])
     agree(lanes, loop)

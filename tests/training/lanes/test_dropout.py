@@ -97,7 +97,7 @@ def test_batches_in_chunks_have_masks_of_their_own_in_each_pass(counted):
 
 
 def test_a_traced_program_draws_the_masks_of_each_update(counted, monkeypatch):
-    monkeypatch.setattr("optcompare.training.lanes.program_cache.worth_tracing", lambda updates: True)
+    monkeypatch.setattr("optcompare.training.lanes.engines.choice.worth_tracing", lambda updates: True)
     lanes, loop = both(small_workload(model=MODELS["several"]), "mini:4")
     agree(lanes, loop, rtol=1e-10)
     assert trainers(lanes) == {"lanes"}
