@@ -39,7 +39,21 @@ def told(result, part):
 class TestAgreement:
     @pytest.mark.slow
     @pytest.mark.parametrize(
-        "optimizer", ["sgd:momentum=0.9", "adam", "adamw:amsgrad=true", "rmsprop", "adagrad"]
+        "optimizer",
+        [
+            "sgd:momentum=0.9",
+            "adam",
+            "adamw:amsgrad=true",
+            "adamax",
+            "nadam",
+            "radam",
+            "rmsprop:centered=true",
+            "rprop",
+            "adagrad",
+            "adadelta",
+            "adafactor",
+            "asgd",
+        ],
     )
     def test_optimizers_train_as_in_the_loop(self, optimizer):
         lanes, loop = both(small_workload(), ["full", "mini:4"], optimizer, engine="xla")
@@ -53,6 +67,21 @@ class TestAgreement:
         lanes, loop = both(workload, "mini:8", "sgd", **question)
         agree(lanes, loop, rtol=1e-8)
         assert engines(lanes) == {"xla"}
+
+    @pytest.mark.slow
+    def test_dropout_masks_are_those_of_the_loop(self):
+        """The first updates are compared with the loop's, which draws the same masks."""
+
+        def model():
+            return nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+
+        question = {"seeds": 2, "updates": 20, "trainer": "lanes", "dtype": "float64"}
+        by_xla, vmapped = (
+            compare(small_workload(model=model), "mini:4", engine=engine, **question)
+            for engine in ("xla", "vmapped")
+        )
+        agree(by_xla, vmapped, rtol=1e-10)
+        assert (engines(by_xla), engines(vmapped)) == ({"xla"}, {"vmapped"})
 
     def test_two_weights_take_the_path_of_the_loop(self):
         lanes, loop = both("line", "mini:2", engine="xla")
