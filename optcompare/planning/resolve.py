@@ -15,7 +15,7 @@ from ..interfaces.workload import Workload
 from ..registry.manager import Registry
 from ..training.data import default_chunk
 from ..training.device import resolve as resolve_device
-from ..training.lanes.engines.choice import engine_of
+from ..training.lanes.engines.choice import engine_notes, engine_of
 from ..training.setup import ArmObjects, Setup
 from .factories import make_diagnostics, make_strategy, make_workload, single_items
 from .optimizer_factory import make_optimizer
@@ -86,7 +86,13 @@ def resolve(registry: Registry, question: Question) -> tuple[Setup, list[str]]:
     )
     comparison = _with_tuning(comparison, arms, question)
     computed = {part.label: diagnostic for diagnostic, part in diagnosed}
-    notes = [*workload.notes, *notes, *chunk_notes, *tuning_notes(comparison, workload)]
+    notes = [
+        *workload.notes,
+        *notes,
+        *chunk_notes,
+        *tuning_notes(comparison, workload),
+        *engine_notes(comparison),
+    ]
     rules = registry.lane_rules()
     setup = Setup(comparison, workload, arm_objects, question.order, computed, lane_rules=rules)
     return setup, list(dict.fromkeys(notes))
@@ -123,7 +129,7 @@ def restore(registry: Registry, comparison: Comparison) -> tuple[Setup, list[str
     computed = {part.label: diagnostic for diagnostic, part in diagnosed}
     rules = registry.lane_rules()
     setup = Setup(comparison, workload, arm_objects, diagnostics=computed, lane_rules=rules)
-    return setup, list(workload.notes)
+    return setup, [*workload.notes, *engine_notes(comparison)]
 
 
 def objects_of(comparison: Comparison) -> str:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
+pytest.importorskip("jax")
 pytestmark = pytest.mark.xla
 aten = torch.ops.aten
 FLOATING = (torch.float32, torch.float64)

@@ -46,6 +46,21 @@ def engine_of(choice: EngineChoice, device: str, previous: EngineName | None = N
     return choice
 
 
+def engine_notes(comparison: Comparison) -> list[str]:
+    """Return a note if the engine of a saved comparison cannot be used here.
+
+    Args:
+        comparison: The comparison.
+    """
+    why = availability.obstacle()
+    if comparison.engine != "xla" or comparison.trainer == "loop" or why is None:
+        return []
+    return [
+        f"the engine of lanes is xla, which cannot be used here: {why}; lanes run on inductor where there is a "
+        "C++ compiler, else traced"
+    ]
+
+
 @dataclass(frozen=True)
 class Engines:
     """Hold the engines of a comparison's programs, which all begin as a vectorized function.
