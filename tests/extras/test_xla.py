@@ -108,11 +108,11 @@ class TestAgreement:
     @pytest.mark.slow
     def test_a_run_that_goes_on_keeps_its_engine(self, tmp_path, monkeypatch):
         question = {"seeds": 2, "dtype": "float64", "trainer": "lanes"}
-        compare(small_workload(), "mini:4", updates=10, engine="xla", out=tmp_path / "run", **question)
+        compare(small_workload(), "mini:4", epochs=4, engine="xla", out=tmp_path / "run", **question)
         for rule in ("worth_tracing", "worth_compiling"):
             monkeypatch.setattr(choice, rule, lambda *arguments: True)
-        longer = compare(small_workload(), "mini:4", updates=20, resume=tmp_path / "run", **question)
-        whole = compare(small_workload(), "mini:4", updates=20, **{**question, "trainer": "loop"})
+        longer = compare(small_workload(), "mini:4", epochs=8, resume=tmp_path / "run", **question)
+        whole = compare(small_workload(), "mini:4", epochs=8, **{**question, "trainer": "loop"})
         assert longer.comparison.engine == "xla"
         assert engines(longer) == {"xla"}
         agree(longer, whole, rtol=1e-10)
@@ -120,15 +120,15 @@ class TestAgreement:
     @pytest.mark.slow
     def test_a_run_that_goes_on_without_xla_says_so_and_ends_alike(self, tmp_path, monkeypatch):
         question = {"seeds": 2, "dtype": "float64", "trainer": "lanes"}
-        compare(small_workload(), "mini:4", updates=10, engine="xla", out=tmp_path / "run", **question)
+        compare(small_workload(), "mini:4", epochs=4, engine="xla", out=tmp_path / "run", **question)
         monkeypatch.setattr(choice, "worth_tracing", lambda *arguments: True)
         monkeypatch.setattr(availability, "find_spec", lambda name: None)
-        longer = compare(small_workload(), "mini:4", updates=20, resume=tmp_path / "run", **question)
+        longer = compare(small_workload(), "mini:4", epochs=8, resume=tmp_path / "run", **question)
         assert engines(longer) == {"xla+traced"}
         assert any(
             note.startswith("the engine of lanes is xla, which cannot be used") for note in longer.notes
         )
-        agree(longer, compare(small_workload(), "mini:4", updates=20, **{**question, "trainer": "loop"}))
+        agree(longer, compare(small_workload(), "mini:4", epochs=8, **{**question, "trainer": "loop"}))
 
     @pytest.mark.slow
     def test_verify_names_the_engine_and_trains_in_the_loop(self, tmp_path):
