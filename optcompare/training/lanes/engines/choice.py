@@ -56,8 +56,8 @@ def engine_notes(comparison: Comparison) -> list[str]:
     if comparison.engine != "xla" or comparison.trainer == "loop" or why is None:
         return []
     return [
-        f"the engine of lanes is xla, which cannot be used here: {why}; lanes run on inductor where there is a "
-        "C++ compiler, else traced"
+        f"the engine of lanes is xla, which cannot be used here: {why}; lanes run on inductor where there is "
+        "a C++ compiler, else traced"
     ]
 
 
