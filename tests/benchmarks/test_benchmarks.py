@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,12 @@ from optcompare.report.figures import FIGURES
 from optcompare.report.plots.builtin_panels import PANELS
 from optcompare.training.device import torch_settings
 from optcompare.training.loop.trainer import LoopTrainer
+
+
+@pytest.fixture(autouse=True)
+def siblings(monkeypatch):
+    """Let scripts import what they share from their own folder, as when they are run."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
 
 
 def benchmark(name):
@@ -36,7 +43,7 @@ def test_jax_makes_the_same_updates(monkeypatch, workload, optimizer, size):
     noticed.
     """
     pytest.importorskip("jax")
-    lanes = benchmark("lanes")
+    peer = benchmark("native_jax")
     setup, _ = resolve(
         Registry.load(),
         Question(
@@ -50,12 +57,54 @@ def test_jax_makes_the_same_updates(monkeypatch, workload, optimizer, size):
         ),
     )
     with torch_settings(threads=1):
-        assert lanes.by_jax(LoopTrainer(setup), size, 2)() > 0
-        monkeypatch.setattr(
-            lanes, "_jax_loss", lambda jax, name: lambda weights, x, y: 0.0 * weights[0].sum()
-        )
+        assert peer.by_jax(LoopTrainer(setup), size, 2, seconds=0.1)() > 0
+        monkeypatch.setattr(peer, "_jax_loss", lambda jax, name: lambda weights, x, y: 0.0 * weights[0].sum())
         with pytest.raises(AssertionError, match="not close"):
-            lanes.by_jax(LoopTrainer(setup), size, 2)
+            peer.by_jax(LoopTrainer(setup), size, 2)
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize("engine", ["traced", "xla"])
+def test_lanes_compares_one_row_with_loops_and_jax(capsys, monkeypatch, engine):
+    pytest.importorskip("jax")
+    lanes = benchmark("lanes")
+    monkeypatch.setattr(lanes, "ROUNDS", 1)
+    monkeypatch.setattr(lanes, "SECONDS", 0.05)
+    monkeypatch.setattr(lanes, "OF_JAX", {("digits", 32, 10): 1e9})
+    choice = ["--workload", "digits", "--optimizer", "adam", "--batch", "32", "--lanes", "10"]
+    lanes.main(["steady", "--engine", engine, *choice])
+    _, head, row = capsys.readouterr().out.splitlines()
+    assert head.split()[:5] == ["workload", "optimizer", "batch", "lanes", "engine"]
+    assert row.split()[:5] == ["digits", "adam", "32", "10", engine]
+    assert "JAX ≤1e+09 met" in row
+    assert ("compile ≤2" in row) == (engine == "xla")
+
+
+def test_lanes_has_a_row_for_each_goal():
+    lanes = benchmark("lanes")
+    rows = {(case.workload, case.batch, case.lanes) for case in lanes.CASES}
+    assert {*lanes.OF_HAND, *lanes.OF_LOOP, *lanes.OF_JAX} <= rows
+
+
+def test_commands_of_lanes_are_compared_with_an_estimate_by_hand(capsys, monkeypatch):
+    """By hand: one second of start and 0.5 s for one seed of all strategies, measured by each script."""
+    commands, calls = benchmark("lanes_command"), []
+
+    def ran(command, **settings):
+        calls.append((command, settings.get("env", {}).get("XDG_CACHE_HOME")))
+        return SimpleNamespace(stdout="0.5", stderr="", returncode=0)
+
+    clock = iter([0.0, 1.5, 2.0, 3.0] * 2)
+    monkeypatch.setattr(commands, "subprocess", SimpleNamespace(run=ran))
+    monkeypatch.setattr(commands, "perf_counter", lambda: next(clock))
+    commands.command("xla", "10 seeds")
+    rows = capsys.readouterr().out.splitlines()[3:]
+    assert "6.0   ≥8 MISSED" in rows[0]
+    assert "6.0   ≥12 MISSED" in rows[1]
+    assert rows[2] == "by hand: 1.0 s of start and imports, 0.50 s for one seed"
+    ours = [(command, cache) for command, cache in calls if cache]
+    assert [command[command.index("--engine") + 1] for command, _ in ours] == ["xla", "xla"]
+    assert len({cache for _, cache in ours}) == 1
 
 
 def test_batch_size_study_prints_coverage_and_false_exclusions(capsys, monkeypatch):
