@@ -8,8 +8,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from optcompare import compare
 from optcompare.core.comparison import Budget
 from optcompare.planning.question import Question
 from optcompare.planning.resolve import resolve
@@ -64,7 +66,7 @@ def test_jax_makes_the_same_updates(monkeypatch, workload, optimizer, size):
 
 
 @pytest.mark.bench
-@pytest.mark.parametrize("engine", ["traced", "xla"])
+@pytest.mark.parametrize("engine", ["traced", pytest.param("xla", marks=pytest.mark.xla)])
 def test_lanes_compares_one_row_with_loops_and_jax(capsys, monkeypatch, engine):
     pytest.importorskip("jax")
     lanes = benchmark("lanes")
@@ -73,7 +75,9 @@ def test_lanes_compares_one_row_with_loops_and_jax(capsys, monkeypatch, engine):
     monkeypatch.setattr(lanes, "OF_JAX", {("digits", 32, 10): 1e9})
     choice = ["--workload", "digits", "--optimizer", "adam", "--batch", "32", "--lanes", "10"]
     lanes.main(["steady", "--engine", engine, *choice])
-    _, head, row = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr().out
+    assert "failed" not in said
+    _, head, row = said.splitlines()
     assert head.split()[:5] == ["workload", "optimizer", "batch", "lanes", "engine"]
     assert row.split()[:5] == ["digits", "adam", "32", "10", engine]
     assert "JAX ≤1e+09 met" in row
@@ -105,6 +109,50 @@ def test_commands_of_lanes_are_compared_with_an_estimate_by_hand(capsys, monkeyp
     ours = [(command, cache) for command, cache in calls if cache]
     assert [command[command.index("--engine") + 1] for command, _ in ours] == ["xla", "xla"]
     assert len({cache for _, cache in ours}) == 1
+
+
+@pytest.mark.bench
+def test_the_job_of_benchopt_and_ours_train_and_measure_the_same(tmp_path):
+    """Each repetition is measured at the start and after its one epoch; medians of losses are close to ours."""
+    pytest.importorskip("benchopt")
+    job = benchmark("benchopt_job")
+    assert job.of_benchopt(tmp_path, 0, 1).wall > 0
+    (saved,) = (tmp_path / "benchopt-0-1" / "outputs").glob("*.parquet")
+    theirs = pd.read_parquet(saved)
+    assert theirs.groupby("solver_name").size().to_dict() == dict.fromkeys(job.SIZES, 2 * job.REPETITIONS)
+    (tmp_path / "job.py").write_text(job.WORKLOAD)
+    ours = compare(f"{tmp_path / 'job.py'}:mlp", [*job.SIZES], seeds=3, epochs=1).records
+    assert set(ours["batch_size"]) >= {*job.SIZES.values()}
+    for name in job.SIZES:
+        ends = theirs[(theirs["solver_name"] == name) & (theirs["stop_val"] == 1)]["objective_value"]
+        last = ours[(ours["strategy"].str.startswith(name)) & (ours["epoch"] == 1)]["train_loss"]
+        assert ends.median() == pytest.approx(last.median(), rel=0.3)
+
+
+def test_the_job_of_benchopt_prints_ratios(capsys, monkeypatch):
+    """Benchopt: 10 s, of which 4 s without any epoch, so 64 s for 30 repetitions."""
+    job, commands = benchmark("benchopt_job"), []
+    found = iter([10.0, 4.0, 6.0, 4.0, 6.0, 5.0])
+
+    def seconds(command, cache):
+        commands.append(command)
+        return job.Seconds(wall=next(found), cores=1.0)
+
+    monkeypatch.setattr(job, "find_spec", lambda name: name)
+    monkeypatch.setattr(job, "seconds", seconds)
+    job.main()
+    said = capsys.readouterr().out
+    assert "benchopt, 30 repetitions: 64.0, estimated as 4.0 plus 10 times the rest" in said
+    assert "ours, 3 seeds, first time: 6.0, 0.600 of benchopt's   ≤0.5 MISSED" in said
+    assert "ours, 30 seeds, first time: 6.0, 0.094 of benchopt's   ≤0.1 met" in said
+    assert [command[0] for command in commands] == ["benchopt"] * 2 + ["optcompare"] * 4
+
+
+def test_the_job_of_benchopt_says_that_benchopt_is_missing(capsys, monkeypatch):
+    job = benchmark("benchopt_job")
+    monkeypatch.setattr(job, "find_spec", lambda name: None)
+    job.main()
+    assert capsys.readouterr().out.startswith("benchopt is not installed")
 
 
 def test_batch_size_study_prints_coverage_and_false_exclusions(capsys, monkeypatch):
