@@ -113,7 +113,7 @@ def test_commands_of_lanes_are_compared_with_an_estimate_by_hand(capsys, monkeyp
 
 @pytest.mark.bench
 def test_the_job_of_benchopt_and_ours_train_and_measure_the_same(tmp_path):
-    """Each repetition is measured at the start and after its one epoch; medians of losses are close to ours."""
+    """Each repetition is measured at the start and after its epoch; medians of losses are close to ours."""
     pytest.importorskip("benchopt")
     job = benchmark("benchopt_job")
     assert job.of_benchopt(tmp_path, 0, 1).wall > 0
