@@ -23,9 +23,8 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-import matplotlib
 from goals import goal
-from lanes_command import wait_for_compilers
+from lanes_command import environment, wait_for_compilers
 
 EPOCHS, REPETITIONS, MORE = 10, 3, 30
 SIZES = {"full": 2048, "mini": 32, "single": 1}
@@ -166,9 +165,8 @@ def seconds(command: list[str], cache: Path) -> Seconds:
         RuntimeError: The process failed.
     """
     script = str(Path(sys.executable).with_name(command[0]))
-    environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "MPLCONFIGDIR": matplotlib.get_cachedir()}
     before, began = os.times(), perf_counter()
-    done = subprocess.run([script, *command[1:]], capture_output=True, text=True, env=environment)
+    done = subprocess.run([script, *command[1:]], capture_output=True, text=True, env=environment(cache))
     wall, after = perf_counter() - began, os.times()
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed: {(done.stdout + done.stderr).strip()[-500:]}")

@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
+import matplotlib
 from goals import goal
 
 STRATEGIES = (1437, 32, 1)
@@ -70,7 +71,6 @@ def command(engine: str = "auto", rows: str = "") -> None:
     script = str(Path(sys.executable).with_name("optcompare"))
     with tempfile.TemporaryDirectory() as directory:
         cache = Path(directory) / "cache"
-        environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
         starts, loops, found = list[float](), list[float](), list[tuple[float, str]]()
         for number, (_, more, _, _) in enumerate(chosen):
             _measure_by_hand(starts, loops)
@@ -80,7 +80,7 @@ def command(engine: str = "auto", rows: str = "") -> None:
                 [*call, "--out", str(Path(directory) / str(number))],
                 capture_output=True,
                 text=True,
-                env=environment,
+                env=environment(cache),
             )
             found.append((perf_counter() - began, done.stderr if done.returncode else ""))
             wait_for_compilers(cache)
@@ -92,6 +92,17 @@ def command(engine: str = "auto", rows: str = "") -> None:
         )
     if chosen:
         print(f"by hand: {median(starts):.1f} s of start and imports, {median(loops):.2f} s for one seed")
+
+
+def environment(cache: Path) -> dict[str, str]:
+    """Return the environment of a command with a cache of compiled programs of its own.
+
+    The cache of matplotlib's fonts stays that of this process.
+
+    Args:
+        cache: The ``XDG_CACHE_HOME`` of the command.
+    """
+    return {**os.environ, "XDG_CACHE_HOME": str(cache), "MPLCONFIGDIR": matplotlib.get_cachedir()}
 
 
 def wait_for_compilers(cache: Path) -> None:
