@@ -23,8 +23,8 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from goals import goal
 from lanes_command import environment, wait_for_compilers
+from printed import goal, load
 
 EPOCHS, REPETITIONS, MORE = 10, 3, 30
 SIZES = {"full": 2048, "mini": 32, "single": 1}
@@ -218,6 +218,7 @@ def main(rounds: int = 1) -> None:
     if find_spec("benchopt") is None:
         print("benchopt is not installed, so nothing was compared: pip install 'optcompare[bench]'")
         return
+    print(load())
     found = []
     with tempfile.TemporaryDirectory() as made:
         directory = Path(made)

@@ -25,9 +25,9 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from goals import goal
 from lanes_command import command
 from native_jax import OPTIMIZERS, UPDATES_A_CALL, by_jax, jax_or_none
+from printed import goal, load
 from torch import nn
 
 from optcompare.core.choices import ENGINE_CHOICES, EngineChoice
@@ -182,6 +182,7 @@ def steady(cases: list[Case], engine: EngineChoice = "auto") -> None:
         cases: The rows.
         engine: The engine of the lanes; auto: the one that a run would use.
     """
+    print(load())
     print(f"µs per update and lane, medians of {ROUNDS} interleaved rounds")
     print(
         f"{'workload':11} {'optimizer':9} {'batch':>5} {'lanes':>5} {'engine':>8} {'compile':>8} "

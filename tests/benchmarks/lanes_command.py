@@ -17,7 +17,7 @@ from statistics import median
 from time import perf_counter
 
 import matplotlib
-from goals import goal
+from printed import goal, load
 
 STRATEGIES = (1437, 32, 1)
 COMMANDS = [
@@ -65,6 +65,7 @@ def command(engine: str = "auto", rows: str = "") -> None:
     """
     chosen = [each for each in COMMANDS if rows in each[0]]
     options = ["--workload", "digits", "--strategies", "full,mini,single", "--epochs", "20", "--quiet"]
+    print(load())
     print(f"optcompare run {' '.join(options)} --engine {engine}, whole processes")
     print("(by hand: start and imports once, plus the loops of one seed, times trials: an estimate)")
     print(f"{'':22} {'trials':>6} {'by hand':>9} {'ours':>9} {'ratio':>7}")

@@ -77,7 +77,7 @@ def test_lanes_compares_one_row_with_loops_and_jax(capsys, monkeypatch, engine):
     lanes.main(["steady", "--engine", engine, *choice])
     said = capsys.readouterr().out
     assert "failed" not in said
-    _, head, row = said.splitlines()
+    *_, head, row = said.splitlines()
     assert head.split()[:5] == ["workload", "optimizer", "batch", "lanes", "engine"]
     assert row.split()[:5] == ["digits", "adam", "32", "10", engine]
     assert "JAX ≤1e+09 met" in row
@@ -102,7 +102,7 @@ def test_commands_of_lanes_are_compared_with_an_estimate_by_hand(capsys, monkeyp
     monkeypatch.setattr(commands, "subprocess", SimpleNamespace(run=ran))
     monkeypatch.setattr(commands, "perf_counter", lambda: next(clock))
     commands.command("xla", "10 seeds")
-    rows = capsys.readouterr().out.splitlines()[3:]
+    rows = capsys.readouterr().out.splitlines()[4:]
     assert "6.0   ≥8 MISSED" in rows[0]
     assert "6.0   ≥12 MISSED" in rows[1]
     assert rows[2] == "by hand: 1.0 s of start and imports, 0.50 s for one seed"

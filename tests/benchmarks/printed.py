@@ -1,7 +1,8 @@
-"""How benchmarks print a goal, shared by those with several rows."""
+"""What benchmarks of several rows print alike: goals, and the load of the machine."""
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
 
@@ -21,3 +22,10 @@ def goal(value: float | None, sign: Literal["≥", "≤"], limit: float | None, 
         return ""
     met = value >= limit if sign == "≥" else value <= limit
     return f"{of + ' ' if of else ''}{sign}{limit:g} {'met' if met else 'MISSED'}"
+
+
+def load() -> str:
+    """Return the load of the machine in words, since ratios of a busy machine are noise."""
+    if not hasattr(os, "getloadavg"):
+        return "load of the machine: unknown on this system"
+    return f"load of the machine in the last minute: {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores"
