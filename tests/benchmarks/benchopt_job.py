@@ -13,18 +13,14 @@ matplotlib's fonts is left as it is.
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 
-from lanes_command import environment, wait_for_compilers
 from printed import goal, load
+from processes import Seconds, seconds
 
 EPOCHS, REPETITIONS, MORE = 10, 3, 30
 SIZES = {"full": 2048, "mini": 32, "single": 1}
@@ -146,34 +142,6 @@ def write_benchmark(folder: Path, epochs: int) -> None:
         (folder / path).write_text(text.lstrip())
 
 
-@dataclass(frozen=True)
-class Seconds:
-    """Hold the seconds of a process: on the wall's clock, and of all its threads and processes on cores."""
-
-    wall: float
-    cores: float
-
-
-def seconds(command: list[str], cache: Path) -> Seconds:
-    """Return the seconds of a process.
-
-    Args:
-        command: The command, whose first part is a script beside Python's executable.
-        cache: The ``XDG_CACHE_HOME`` of the process.
-
-    Raises:
-        RuntimeError: The process failed.
-    """
-    script = str(Path(sys.executable).with_name(command[0]))
-    before, began = os.times(), perf_counter()
-    done = subprocess.run([script, *command[1:]], capture_output=True, text=True, env=environment(cache))
-    wall, after = perf_counter() - began, os.times()
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed: {(done.stdout + done.stderr).strip()[-500:]}")
-    wait_for_compilers(cache)
-    return Seconds(wall, sum(after[2:4]) - sum(before[2:4]))
-
-
 def of_benchopt(directory: Path, number: int, epochs: int) -> Seconds:
     """Return the seconds of benchopt's job, in a folder of its own, whose cache is empty.
 
@@ -185,7 +153,7 @@ def of_benchopt(directory: Path, number: int, epochs: int) -> Seconds:
     folder = directory / f"benchopt-{number}-{epochs}"
     write_benchmark(folder, epochs)
     most = ["--max-runs", str(10 * EPOCHS), "--no-display"]
-    return seconds(["benchopt", "run", str(folder), "--n-repetitions", str(REPETITIONS), *most], directory)
+    return seconds(["benchopt", "run", str(folder), "--n-repetitions", str(REPETITIONS), *most], directory)[0]
 
 
 def of_ours(directory: Path, number: int, seeds: int) -> tuple[Seconds, Seconds]:
@@ -203,7 +171,7 @@ def of_ours(directory: Path, number: int, seeds: int) -> tuple[Seconds, Seconds]
         seconds(
             ["optcompare", "run", "--workload", f"{file}:mlp", *options, "--out", str(directory / out)],
             directory / f"cache-{name}",
-        )
+        )[0]
         for out in (f"{name}-first", f"{name}-again")
     )
     return first, again

@@ -7,17 +7,13 @@ the number of trials. The cache of compiled programs is a fresh directory.
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 
-import matplotlib
 from printed import goal, load
+from processes import Seconds, seconds
 
 STRATEGIES = (1437, 32, 1)
 COMMANDS = [
@@ -31,7 +27,7 @@ COMMANDS = [
 """A label, further options, trials of every strategy, and the goal: how many times faster than by hand."""
 
 BY_HAND = """
-from time import perf_counter
+from time import perf_counter, process_time
 import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -42,7 +38,7 @@ x, _, y, _ = map(
     torch.from_numpy, train_test_split(pixels / 16, labels, test_size=0.2, stratify=labels, random_state=0)
 )
 x = x.float()
-began = perf_counter()
+began, began_cores = perf_counter(), process_time()
 for size in {sizes}:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
@@ -52,7 +48,7 @@ for size in {sizes}:
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
             optimizer.step()
-print(perf_counter() - began)
+print(perf_counter() - began, process_time() - began_cores)
 """
 
 
@@ -68,57 +64,41 @@ def command(engine: str = "auto", rows: str = "") -> None:
     print(load())
     print(f"optcompare run {' '.join(options)} --engine {engine}, whole processes")
     print("(by hand: start and imports once, plus the loops of one seed, times trials: an estimate)")
-    print(f"{'':22} {'trials':>6} {'by hand':>9} {'ours':>9} {'ratio':>7}")
-    script = str(Path(sys.executable).with_name("optcompare"))
+    print(f"{'':22} {'trials':>6} {'by hand':>9} {'ours':>9} {'ratio':>7}   (ratio of seconds of cores)")
     with tempfile.TemporaryDirectory() as directory:
         cache = Path(directory) / "cache"
-        starts, loops, found = list[float](), list[float](), list[tuple[float, str]]()
+        by_hand, found = list[tuple[Seconds, Seconds]](), list[Seconds | RuntimeError]()
         for number, (_, more, _, _) in enumerate(chosen):
-            _measure_by_hand(starts, loops)
-            call = [script, "run", *options, "--engine", engine, *more]
-            began = perf_counter()
-            done = subprocess.run(
-                [*call, "--out", str(Path(directory) / str(number))],
-                capture_output=True,
-                text=True,
-                env=environment(cache),
-            )
-            found.append((perf_counter() - began, done.stderr if done.returncode else ""))
-            wait_for_compilers(cache)
-    for (label, _, trials, limit), (ours, error) in zip(chosen, found, strict=True):
-        hand = median(starts) + trials * median(loops)
-        row = f"{hand:7.1f} s {ours:7.1f} s {hand / ours:7.1f}   {goal(hand / ours, '≥', limit)}"
-        print(
-            f"{label:22} {len(STRATEGIES) * trials:6} {'failed: ' + error.strip()[-300:] if error else row}"
-        )
+            by_hand.append(_by_hand(cache))
+            out = ["--out", str(Path(directory) / str(number))]
+            try:
+                ours, _ = seconds(["optcompare", "run", *options, "--engine", engine, *more, *out], cache)
+                found.append(ours)
+            except RuntimeError as error:
+                found.append(error)
+    for (label, _, trials, limit), own in zip(chosen, found, strict=True):
+        row = str(own) if isinstance(own, RuntimeError) else _row(by_hand, trials, own, limit)
+        print(f"{label:22} {len(STRATEGIES) * trials:6} {row}")
     if chosen:
-        print(f"by hand: {median(starts):.1f} s of start and imports, {median(loops):.2f} s for one seed")
+        start, loops = (median(each[part].wall for each in by_hand) for part in (0, 1))
+        print(f"by hand: {start:.1f} s of start and imports, {loops:.2f} s for one seed")
 
 
-def environment(cache: Path) -> dict[str, str]:
-    """Return the environment of a command with a cache of compiled programs of its own.
-
-    The cache of matplotlib's fonts stays that of this process.
-
-    Args:
-        cache: The ``XDG_CACHE_HOME`` of the command.
-    """
-    return {**os.environ, "XDG_CACHE_HOME": str(cache), "MPLCONFIGDIR": matplotlib.get_cachedir()}
+def _by_hand(cache: Path) -> tuple[Seconds, Seconds]:
+    """Return the seconds of a script by hand: of its start, and of its loops over one seed."""
+    both, said = seconds([sys.executable, "-c", BY_HAND.format(sizes=STRATEGIES)], cache)
+    wall, cores = map(float, said.split())
+    loops = Seconds(wall, cores)
+    return both - loops, loops
 
 
-def wait_for_compilers(cache: Path) -> None:
-    """Wait for compilers that a command left running.
-
-    Args:
-        cache: The ``XDG_CACHE_HOME`` of the command.
-    """
-    while list((cache / "optcompare").glob("*.work")):
-        time.sleep(0.2)
-
-
-def _measure_by_hand(starts: list[float], loops: list[float]) -> None:
-    """Time a script by hand, and append the seconds of its start and of its loops."""
-    began = perf_counter()
-    script = [sys.executable, "-c", BY_HAND.format(sizes=STRATEGIES)]
-    loops.append(float(subprocess.run(script, check=True, capture_output=True, text=True).stdout))
-    starts.append(perf_counter() - began - loops[-1])
+def _row(by_hand: list[tuple[Seconds, Seconds]], trials: int, ours: Seconds, limit: float) -> str:
+    """Return the seconds by hand and ours, their ratio with its goal, and that of seconds of cores."""
+    wall, cores = (
+        median(getattr(start, clock) for start, _ in by_hand)
+        + trials * median(getattr(loops, clock) for _, loops in by_hand)
+        for clock in ("wall", "cores")
+    )
+    ratio = wall / ours.wall
+    beside = f"({cores / ours.cores:.1f})" if ours.cores else ""
+    return f"{wall:7.1f} s {ours.wall:7.1f} s {ratio:7.1f}   {goal(ratio, '≥', limit)} {beside}".rstrip()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -91,24 +90,36 @@ def test_lanes_has_a_row_for_each_goal():
 
 
 def test_commands_of_lanes_are_compared_with_an_estimate_by_hand(capsys, monkeypatch):
-    """By hand: one second of start and 0.5 s for one seed of all strategies, measured by each script."""
-    commands, calls = benchmark("lanes_command"), []
+    """By hand: one second of start and 0.5 s for one seed of all strategies, so six for ten seeds."""
+    commands, ours = benchmark("lanes_command"), []
 
-    def ran(command, **settings):
-        calls.append((command, settings.get("env", {}).get("XDG_CACHE_HOME")))
-        return SimpleNamespace(stdout="0.5", stderr="", returncode=0)
+    def seconds(command, cache):
+        if command[0] == sys.executable:
+            return commands.Seconds(1.5, 1.5), "0.5 0.5"
+        ours.append((command[command.index("--engine") + 1], cache))
+        return commands.Seconds(1.0 / len(ours), 2.0), ""
 
-    clock = iter([0.0, 1.5, 2.0, 3.0] * 2)
-    monkeypatch.setattr(commands, "subprocess", SimpleNamespace(run=ran))
-    monkeypatch.setattr(commands, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(commands, "seconds", seconds)
     commands.command("xla", "10 seeds")
     rows = capsys.readouterr().out.splitlines()[4:]
-    assert "6.0   ≥8 MISSED" in rows[0]
-    assert "6.0   ≥12 MISSED" in rows[1]
+    assert "6.0   ≥8 MISSED (3.0)" in rows[0]
+    assert "12.0   ≥12 met (3.0)" in rows[1]
     assert rows[2] == "by hand: 1.0 s of start and imports, 0.50 s for one seed"
-    ours = [(command, cache) for command, cache in calls if cache]
-    assert [command[command.index("--engine") + 1] for command, _ in ours] == ["xla", "xla"]
+    assert [engine for engine, _ in ours] == ["xla", "xla"]
     assert len({cache for _, cache in ours}) == 1
+
+
+def test_a_command_of_lanes_that_fails_is_a_row(capsys, monkeypatch):
+    commands = benchmark("lanes_command")
+
+    def seconds(command, cache):
+        if command[0] == "optcompare":
+            raise RuntimeError("optcompare run failed: no such option")
+        return commands.Seconds(1.5, 1.5), "0.5 0.5"
+
+    monkeypatch.setattr(commands, "seconds", seconds)
+    commands.command("xla", "10 seeds, again")
+    assert "30 optcompare run failed: no such option" in capsys.readouterr().out
 
 
 @pytest.mark.bench
@@ -136,7 +147,7 @@ def test_the_job_of_benchopt_prints_ratios(capsys, monkeypatch):
 
     def seconds(command, cache):
         commands.append(command)
-        return job.Seconds(wall=next(found), cores=1.0)
+        return job.Seconds(wall=next(found), cores=1.0), ""
 
     monkeypatch.setattr(job, "find_spec", lambda name: name)
     monkeypatch.setattr(job, "seconds", seconds)
