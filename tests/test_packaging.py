@@ -83,7 +83,8 @@ def third_party(files: Iterable[Path]) -> set[str]:
     nodes = [node for path in files for node in ast.walk(ast.parse(path.read_text("utf-8")))]
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
-    own = {"optcompare", "optcompare_plugins", "tests"}
+    scripts = {path.stem for path in (TESTS / "benchmarks").glob("*.py")}  # they import from their folder
+    own = {"optcompare", "optcompare_plugins", "tests", *scripts}
     tops = {name.partition(".")[0] for name in names} - own - sys.stdlib_module_names
     return {NAMED_OTHERWISE.get(top, top) for top in tops}
 

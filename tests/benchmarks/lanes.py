@@ -1,37 +1,36 @@
-"""Trials side by side against loops written by hand, and against the same updates in JAX; one thread each.
+"""Trials side by side against loops and against the same updates in JAX; one thread each.
 
 ``python tests/benchmarks/lanes.py [steady|command]`` prints a table for each (default: both), with every goal
-as met or missed, and exits with 0 whatever it finds.
+as met or missed, and exits with 0 whatever it finds. ``--engine xla|inductor|traced|vmapped`` forces the
+engine of the lanes. ``--workload --optimizer --batch --lanes`` choose rows of ``steady``, and ``--rows TEXT``
+those of ``command`` whose label contains the text.
 
 ``steady``: µs per update and lane, measuring off, as medians over interleaved rounds. By hand: the loop that
-anyone would write, its shuffling included. Lanes: the whole of ``advance()``, once programs are compiled, the
-planning of each epoch and the states that it returns included. JAX: ``jit(vmap(scan))`` over indices that
-were drawn before, of whole batches only, once compiled.
+anyone would write, its shuffling included. Loop: optcompare's loop trainer. Lanes: the whole of
+``advance()``, once programs are compiled, the planning of each epoch and the states that it returns included.
+JAX: ``jit(vmap(scan))`` over indices that were drawn before, of whole batches only, once compiled. Compile:
+the seconds that ``-v`` shows for the program of this batch size; for inductor ``cached`` if it was there.
 
-``command``: seconds of whole processes, against an estimate of the same trials by hand: one process imports
-torch and the data and trains one seed of every strategy without any evaluation; its loops are multiplied by
-the number of trials.
+``command``: see ``lanes_command.py``.
 """
 
 from __future__ import annotations
 
-import importlib
-import math
-import os
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable
-from functools import cache
-from pathlib import Path
+import argparse
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 from typing import Any
 
 import torch
+from lanes_command import command
+from native_jax import OPTIMIZERS, UPDATES_A_CALL, by_jax, jax_or_none
+from printed import goal, load
 from torch import nn
 
+from optcompare.core.choices import ENGINE_CHOICES, EngineChoice
 from optcompare.core.comparison import Budget, Trial
 from optcompare.planning.question import Question
 from optcompare.planning.resolve import resolve
@@ -40,70 +39,60 @@ from optcompare.training.device import torch_settings
 from optcompare.training.lanes.trainer import LanesTrainer
 from optcompare.training.loop.trainer import LoopTrainer
 
+
+@dataclass(frozen=True)
+class Case:
+    """A row of ``steady``: a workload, an optimizer, rows of a batch, and lanes."""
+
+    workload: str
+    optimizer: str
+    batch: int
+    lanes: int
+
+
 CASES = [
-    *(("digits", optimizer, size, (1, 10, 100)) for optimizer in ("sgd", "adam") for size in (1, 32)),
-    *(("line", "sgd", size, (1, 10, 100)) for size in (1, 2)),
-    *(("digits-cnn", "sgd", size, (1, 10)) for size in (1, 32)),
+    Case(workload, optimizer, batch, lanes)
+    for workload, optimizers, batches, widths in (
+        ("digits", ("sgd", "adam"), (1, 32), (1, 10, 100)),
+        ("line", ("sgd",), (1, 2), (1, 10, 100)),
+        ("digits-cnn", ("sgd",), (1, 32), (1, 10)),
+        ("stdlib-text", ("sgd",), (1, 32), (1, 10)),
+    )
+    for optimizer in optimizers
+    for batch in batches
+    for lanes in widths
 ]
-AT_LEAST = {
+OF_HAND = {
     ("digits", 1, 10): 60,
     ("digits", 1, 100): 200,
     ("digits", 32, 10): 15,
     ("digits", 32, 100): 20,
-    ("line", 1, 10): 200,
-    ("line", 2, 10): 200,
+    ("line", 1, 10): 100,
+    ("line", 2, 10): 100,
+    ("digits-cnn", 1, 1): 1,
     ("digits-cnn", 1, 10): 5,
+    ("digits-cnn", 32, 1): 1,
     ("digits-cnn", 32, 10): 2,
+    ("stdlib-text", 1, 1): 1,
+    ("stdlib-text", 1, 10): 2,
+    ("stdlib-text", 32, 1): 1,
+    ("stdlib-text", 32, 10): 1,
 }
-"""By workload, batch size and lanes: how many times faster than by hand."""
-AT_MOST_OF_JAX = {("digits", 1, 100): 1.3, ("digits", 32, 100): 1.3}
-
-STRATEGIES = (1437, 32, 1)
-COMMANDS = [
-    ("10 seeds, cold cache", ["--seeds", "10"], 10, 4),
-    ("10 seeds, warm cache", ["--seeds", "10"], 10, 7),
-    ("--tune 8, first time", ["--seeds", "10", "--tune", "8"], 10 + 8 * 3, 10),
-    ("--tune 8, again", ["--seeds", "10", "--tune", "8"], 10 + 8 * 3, 10),
-    ("100 seeds, first time", ["--seeds", "100"], 100, 30),
-    ("100 seeds, again", ["--seeds", "100"], 100, 30),
-]
-"""What is run, its further options, trials of every strategy, and the goal."""
-
-BY_HAND = """
-from time import perf_counter
-import torch
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
-from torch import nn
-torch.set_num_threads(1)
-pixels, labels = load_digits(return_X_y=True)
-x, _, y, _ = map(
-    torch.from_numpy, train_test_split(pixels / 16, labels, test_size=0.2, stratify=labels, random_state=0)
-)
-x = x.float()
-began = perf_counter()
-for size in {sizes}:
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    for epoch in range(20):
-        for batch in torch.randperm(len(x)).split(size):
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
-            optimizer.step()
-print(perf_counter() - began)
-"""
+"""By workload, batch size and lanes: how many times faster than by hand, at least."""
+OF_LOOP = {("line", 1, 10): 100, ("line", 2, 10): 100}
+"""How many times faster than the loop trainer, at least."""
+OF_JAX = {("digits", batch, lanes): 1.1 for batch in (1, 32) for lanes in (10, 100)}
+"""How many times the seconds of JAX, at most."""
+COMPILE_SECONDS = 2.0
 
 ROUNDS, SECONDS = 5, 1.0
-UPDATES_A_CALL = {"line": 20_000, "digits": 1000, "digits-cnn": 40}
-"""Of the program in JAX, at least."""
+_COMPILED = re.compile(r"compiled(?: by XLA)? in ([\d.]+) s")
 
-OPTIMIZERS: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
 Timer = Callable[[], float]
 
 
 def by_hand(loop: LoopTrainer, size: int) -> Timer:
-    """Seconds per update of the loop that anyone would write, over whole epochs."""
+    """Return a timer of seconds per update of the loop that anyone would write, over whole epochs."""
     workload, arm = loop.setup.workload, loop.setup.comparison.arms[0]
     x, y = workload.train  # type: ignore[misc]
     loss_of = workload.loss or nn.functional.mse_loss
@@ -125,228 +114,171 @@ def by_hand(loop: LoopTrainer, size: int) -> Timer:
     return timed
 
 
-def by_lanes(loop: LoopTrainer, width: int) -> Timer:
-    """Seconds per update and lane of trials trained on from where the last call left them, compiled."""
-    lanes = LanesTrainer(loop, memory=8e9)
-    admitted = lanes.admit([Trial(loop.setup.comparison.arms[0], seed) for seed in range(width)])
-    if admitted.refused or len(admitted.groups) > 1:
-        raise RuntimeError(f"not one group: {admitted.refused[:1]}")
-    lanes.wait()
-    (trials,) = admitted.groups
-    state: dict[str, Any] | None = None
+def by_loop(loop: LoopTrainer) -> Timer:
+    """Return a timer of seconds per update of the loop trainer, from where the last call ended."""
+    trial = Trial(loop.setup.comparison.arms[0], 0)
+    state: Any = None
 
     def timed() -> float:
         nonlocal state
-        before = 0 if state is None else state["lanes"][0]["progress"]["updates"]
+        before = 0 if state is None else state["progress"]["updates"]
         began = perf_counter()
-        _, state = lanes.advance(trials, state, lambda: perf_counter() - began > SECONDS)
-        seconds = perf_counter() - began
-        ends = [lane["progress"] for lane in state["lanes"]]
-        if state["strayed"] or {end["status"] for end in ends} != {"running"}:
-            raise RuntimeError(f"{state['strayed'] or ends[0]['reason'] or ends[0]['status']}")
-        return seconds / float(ends[0]["updates"] - before) / width
+        _, state = loop.advance([trial], state, lambda: perf_counter() - began > SECONDS / 2)
+        return (perf_counter() - began) / float(state["progress"]["updates"] - before)
 
-    timed()  # takes over what was compiled
     return timed
 
 
-@cache
-def jax_or_none() -> Any:
-    """JAX on one thread, or None where it is not installed."""
-    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    os.environ["NPROC"] = "1"  # threads that its client may have
-    try:
-        jax: Any = importlib.import_module("jax")
-    except ImportError:
-        return None
-    jax.config.update("jax_platforms", "cpu")
-    return jax
+class Lanes:
+    """Train trials on from where the last call left them, on the engine that a run would use.
 
+    Args:
+        loop: The loop trainer of the same setup.
+        size: Rows of a batch.
+        width: Lanes.
 
-def by_jax(loop: LoopTrainer, size: int, width: int) -> Timer:
-    """Seconds per update and lane of the same updates, learning rates given by lane; checked against torch
-    first.
+    Attributes:
+        engine: The engine that made the last updates.
+        compile: The seconds in which the program was compiled; None: it was not, or before.
+
+    Raises:
+        RuntimeError: The trials do not run as one group of lanes.
     """
-    jax = jax_or_none()
-    workload, arm = loop.setup.workload, loop.setup.comparison.arms[0]
-    tensors: tuple[Any, Any] = workload.train  # type: ignore[assignment]
-    x, y = [jax.numpy.asarray(tensor.numpy()) for tensor in tensors]
-    name = loop.setup.comparison.workload.label
-    loss_of, adam = _jax_loss(jax, name), arm.optimizer.label == "adam"
 
-    def train(state: Any, lr: Any, index: Any) -> Any:
-        def update(state: Any, batch: Any) -> Any:
-            weights, means, squares, step = state
-            grads, step = jax.grad(loss_of)(weights, x[batch], y[batch]), step + 1
-            moves = grads
-            if adam:
-                means = [0.9 * m + 0.1 * g for m, g in zip(means, grads, strict=True)]
-                squares = [0.999 * v + 0.001 * g * g for v, g in zip(squares, grads, strict=True)]
-                rate, scale = 1 / (1 - 0.9**step), jax.numpy.sqrt(1 - 0.999**step)
-                moves = [
-                    rate * m / (jax.numpy.sqrt(v) / scale + 1e-8) for m, v in zip(means, squares, strict=True)
-                ]
-            return (
-                [w - lr * move for w, move in zip(weights, moves, strict=True)],
-                means,
-                squares,
-                step,
-            ), None
+    def __init__(self, loop: LoopTrainer, size: int, width: int) -> None:
+        self._said: list[str] = []
+        self._trainer = LanesTrainer(loop, memory=8e9, say=self._said.append)
+        admitted = self._trainer.admit([Trial(loop.setup.comparison.arms[0], seed) for seed in range(width)])
+        if admitted.refused or len(admitted.groups) > 1:
+            raise RuntimeError(f"not one group: {admitted.refused[:1]}")
+        self._trainer.wait()
+        (self._trials,) = admitted.groups
+        self._state: Any = None
+        self.timed()  # compiles, or takes over what was compiled
+        self._trainer.wait()
+        self.timed()
+        own = [line for line in self._said if line.startswith(f"batch size {size},")]
+        seconds = [float(found[1]) for found in map(_COMPILED.search, own) if found]
+        self.compile = max(seconds, default=None)
+        self.engine = self._state["lanes"][0]["progress"]["engines"][-1]
 
-        return jax.lax.scan(update, state, index)[0]
-
-    program = jax.jit(jax.vmap(train))
-    torch.manual_seed(0)
-    models = [workload.model() for _ in range(width)]
-    columns = zip(*(model.parameters() for model in models), strict=True)
-    weights = [jax.numpy.asarray(torch.stack(column).detach().numpy()) for column in columns]
-    zeros = [jax.numpy.zeros_like(weight) for weight in weights] if adam else []
-    rates = jax.numpy.full(width, arm.lr)
-    whole = len(tensors[0]) // size
-    epochs = math.ceil(UPDATES_A_CALL[name] / whole)
-    orders = [[torch.randperm(len(tensors[0]))[: whole * size] for _ in range(epochs)] for _ in range(width)]
-    indices = torch.stack([torch.cat(order).reshape(-1, size) for order in orders])
-    index = jax.numpy.asarray(indices.numpy())
-    state = (weights, zeros, zeros, jax.numpy.zeros(width))
-
-    few = program(state, rates, index[:, :10])
-    optimizer = OPTIMIZERS[arm.optimizer.label](models[0].parameters(), lr=arm.lr)
-    for batch in indices[0, :10]:
-        optimizer.zero_grad()
-        workload.loss(models[0](tensors[0][batch]), tensors[1][batch]).backward()  # type: ignore[misc]
-        optimizer.step()
-    for ours, theirs in zip(few[0], models[0].parameters(), strict=True):
-        torch.testing.assert_close(torch.tensor(ours[0].tolist()), theirs.detach(), rtol=1e-3, atol=1e-4)
-
-    def timed() -> float:
-        nonlocal state
-        made, began = 0, perf_counter()
-        while perf_counter() - began < SECONDS:
-            state = jax.block_until_ready(program(state, rates, index))
-            made += index.shape[1]
-        return float((perf_counter() - began) / made / width)
-
-    state = jax.block_until_ready(program(state, rates, index))  # compiles
-    return timed
+    def timed(self) -> float:
+        """Return seconds per update and lane."""
+        before = 0 if self._state is None else self._state["lanes"][0]["progress"]["updates"]
+        began = perf_counter()
+        until = lambda: perf_counter() - began > SECONDS  # noqa: E731
+        _, self._state = self._trainer.advance(self._trials, self._state, until)
+        seconds = perf_counter() - began
+        ends = [lane["progress"] for lane in self._state["lanes"]]
+        if self._state["strayed"] or {end["status"] for end in ends} != {"running"}:
+            raise RuntimeError(f"{self._state['strayed'] or ends[0]['reason'] or ends[0]['status']}")
+        return seconds / float(ends[0]["updates"] - before) / len(self._trials)
 
 
-def _jax_loss(jax: Any, workload: str) -> Callable[[Any, Any, Any], Any]:
-    """The mean loss of a workload's model, of weights in the order and form of torch's."""
+def steady(cases: list[Case], engine: EngineChoice = "auto") -> None:
+    """Print a row for each case.
 
-    def conv(x: Any, weight: Any, bias: Any, stride: int) -> Any:
-        form = ("NCHW", "OIHW", "NCHW")
-        y = jax.lax.conv_general_dilated(
-            x, weight, (stride, stride), [(1, 1), (1, 1)], dimension_numbers=form
-        )
-        return jax.nn.relu(y + bias[:, None, None])
-
-    def mean_loss(weights: Any, x: Any, y: Any) -> Any:
-        if workload == "digits":
-            x = jax.nn.relu(x @ weights[0].T + weights[1])
-        elif workload == "digits-cnn":
-            x = conv(conv(x, weights[0], weights[1], 1), weights[2], weights[3], 2).reshape(len(x), -1)
-        scores = x @ weights[-2].T + weights[-1]
-        if workload == "line":
-            return jax.numpy.mean((scores - y) ** 2)
-        return -jax.numpy.mean(jax.numpy.take_along_axis(jax.nn.log_softmax(scores), y[:, None], 1))
-
-    return mean_loss
-
-
-def steady() -> None:
-    head = (
-        f"{'workload':10} {'optimizer':9} {'batch':>5} {'lanes':>5} {'by hand':>9} {'ours':>9} "
-        f"{'hand/ours':>9}"
-    )
+    Args:
+        cases: The rows.
+        engine: The engine of the lanes; auto: the one that a run would use.
+    """
+    print(load())
+    print(f"µs per update and lane, medians of {ROUNDS} interleaved rounds")
     print(
-        f"{head} {'JAX':>9} {'ours/JAX':>8}   (µs per update and lane, medians of {ROUNDS} interleaved "
-        "rounds)"
+        f"{'workload':11} {'optimizer':9} {'batch':>5} {'lanes':>5} {'engine':>8} {'compile':>8} "
+        f"{'by hand':>9} {'loop':>9} {'ours':>9} {'hand/ours':>9} {'loop/ours':>9} {'JAX':>9} {'ours/JAX':>8}"
     )
-    for name, optimizer, size, widths in CASES:
-        for width in widths:
-            print(
-                f"{name:10} {optimizer:9} {size:5} {width:5} {_steady_row(name, optimizer, size, width)}",
-                flush=True,
-            )
+    for case in cases:
+        try:
+            row = _row(case, engine)
+        except Exception as error:
+            row = f"  failed: {' '.join(str(error).split())[:300]}"
+        print(
+            f"{case.workload:11} {case.optimizer:9} {case.batch:5} {case.lanes:5} {row}",
+            flush=True,
+        )
     if jax_or_none() is None:
         print("JAX is not installed, so nothing was compared with it: pip install 'optcompare[bench]'")
 
 
-def _steady_row(name: str, optimizer: str, size: int, width: int) -> str:
-    try:
-        setup, _ = resolve(
-            Registry.load(),
-            Question(
-                workload=name,
-                strategies=[f"mini:{size}"],
-                optimizers=[optimizer],
-                budget=Budget("updates", 10_000_000),
-                seeds=tuple(range(width)),
-                measure=0,
-                trainer="lanes",
-                device="cpu",
-            ),
-        )
-        with torch_settings(threads=1):
-            loop = LoopTrainer(setup)
-            timers = [by_hand(loop, size), by_lanes(loop, width)]
-            timers += [by_jax(loop, size, width)] if jax_or_none() is not None else []
-            rounds = [[timer() * 1e6 for timer in timers] for _ in range(ROUNDS + 1)][1:]
-    except Exception as error:
-        return f"  failed: {' '.join(str(error).split())[:300]}"
-    hand, ours, *jax = map(median, zip(*rounds, strict=True))
-    ratio = median(row[0] / row[1] for row in rounds)
-    over = median(row[1] / row[2] for row in rounds) if jax else None
-    goals = [
-        _goal(ratio, "≥", AT_LEAST.get((name, size, width))),
-        _goal(over, "≤", AT_MOST_OF_JAX.get((name, size, width))),
-    ]
-    beside = f"{jax[0]:9.3f} {over:8.2f}" if jax else f"{'-':>9} {'-':>8}"
-    return f"{hand:9.1f} {ours:9.3f} {ratio:9.1f} {beside}   {', '.join(filter(None, goals))}"
+def trainer(case: Case, engine: EngineChoice = "auto") -> LoopTrainer:
+    """Return the loop trainer of a case, with a budget that no benchmark reaches.
 
-
-def _goal(value: float | None, sign: str, limit: float | None) -> str:
-    if value is None or limit is None:
-        return ""
-    met = value >= limit if sign == "≥" else value <= limit
-    return f"{'' if sign == '≥' else 'JAX '}{sign}{limit:g} {'met' if met else 'MISSED'}"
-
-
-def command() -> None:
-    print(
-        "optcompare run --workload digits --strategies full,mini,single --epochs 20 --quiet, whole processes"
+    Args:
+        case: The row.
+        engine: The engine of the lanes.
+    """
+    question = Question(
+        workload=case.workload,
+        strategies=[f"mini:{case.batch}"],
+        optimizers=[case.optimizer],
+        budget=Budget("updates", 100_000_000),
+        seeds=tuple(range(case.lanes)),
+        measure=0,
+        trainer="lanes",
+        engine=engine,
+        device="cpu",
     )
-    print("(by hand: start and imports once, plus the loops of one seed, times trials: an estimate)")
-    print(f"{'':22} {'trials':>6} {'by hand':>9} {'ours':>9} {'ratio':>7}")
-    script = str(Path(sys.executable).with_name("optcompare"))
-    options = ["--workload", "digits", "--strategies", "full,mini,single", "--epochs", "20", "--quiet"]
-    with tempfile.TemporaryDirectory() as directory:
-        environment = {**os.environ, "XDG_CACHE_HOME": str(Path(directory) / "cache")}
-        starts, loops, found = list[float](), list[float](), list[tuple[float, str]]()
-        for number, (_, more, _, _) in enumerate(COMMANDS):
-            _measure_by_hand(starts, loops)
-            call = [script, "run", *options, *more, "--out", str(Path(directory) / str(number))]
-            began = perf_counter()
-            done = subprocess.run(call, capture_output=True, text=True, env=environment)
-            found.append((perf_counter() - began, done.stderr if done.returncode else ""))
-            while list((Path(directory) / "cache" / "optcompare").glob("*.work")):
-                time.sleep(0.2)  # compilers that the command left behind are still at work
-    for (label, _, trials, limit), (ours, error) in zip(COMMANDS, found, strict=True):
-        hand = median(starts) + trials * median(loops)
-        row = f"{hand:7.1f} s {ours:7.1f} s {hand / ours:7.1f}   {_goal(hand / ours, '≥', limit)}"
-        print(
-            f"{label:22} {len(STRATEGIES) * trials:6} {'failed: ' + error.strip()[-300:] if error else row}"
-        )
-    print(f"by hand: {median(starts):.1f} s of start and imports, {median(loops):.2f} s for one seed")
+    return LoopTrainer(resolve(Registry.load(), question)[0])
 
 
-def _measure_by_hand(starts: list[float], loops: list[float]) -> None:
-    began = perf_counter()
-    script = [sys.executable, "-c", BY_HAND.format(sizes=STRATEGIES)]
-    loops.append(float(subprocess.run(script, check=True, capture_output=True, text=True).stdout))
-    starts.append(perf_counter() - began - loops[-1])
+def _row(case: Case, engine: EngineChoice) -> str:
+    native = case.workload in UPDATES_A_CALL and jax_or_none() is not None
+    with torch_settings(threads=1):
+        loop = trainer(case, engine)
+        lanes = Lanes(loop, case.batch, case.lanes)
+        timers = [by_hand(loop, case.batch), by_loop(loop), lanes.timed]
+        timers += [by_jax(loop, case.batch, case.lanes, SECONDS)] if native else []
+        rounds = [[timer() * 1e6 for timer in timers] for _ in range(ROUNDS + 1)][1:]
+    hand, looped, ours, *jax = map(median, zip(*rounds, strict=True))
+    of_hand, of_loop = (median(row[peer] / row[2] for row in rounds) for peer in (0, 1))
+    of_jax = median(row[2] / row[3] for row in rounds) if jax else None
+    key = case.workload, case.batch, case.lanes
+    goals = [
+        goal(of_hand, "≥", OF_HAND.get(key), "hand"),
+        goal(of_loop, "≥", OF_LOOP.get(key), "loop"),
+        goal(of_jax, "≤", OF_JAX.get(key), "JAX"),
+        goal(lanes.compile, "≤", COMPILE_SECONDS, "compile"),
+    ]
+    compiled = f"{lanes.compile:.1f} s" if lanes.compile is not None else ""
+    compiled = compiled or ("cached" if lanes.engine == "inductor" else "-")
+    beside = f"{jax[0]:9.3f} {of_jax:8.2f}" if jax else f"{'-':>9} {'-':>8}"
+    return (
+        f"{lanes.engine:>8} {compiled:>8} {hand:9.1f} {looped:9.1f} {ours:9.3f} {of_hand:9.1f} "
+        f"{of_loop:9.1f} {beside}   {', '.join(filter(None, goals))}"
+    )
+
+
+def chosen(options: argparse.Namespace) -> Iterator[Case]:
+    """Yield the cases that the options choose.
+
+    Args:
+        options: The parsed command line.
+    """
+    for case in CASES:
+        values = ((getattr(options, name), getattr(case, name)) for name in vars(case))
+        if all(wanted is None or wanted == value for wanted, value in values):
+            yield case
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the tables that the command line asks for.
+
+    Args:
+        arguments: The command line; None: that of the process.
+    """
+    parser = argparse.ArgumentParser(description="Lanes against loops and JAX.")
+    parser.add_argument("part", nargs="?", choices=["steady", "command"], help="the table (default: both)")
+    parser.add_argument("--engine", choices=ENGINE_CHOICES, default="auto", help="the engine of the lanes")
+    for name, of in (("workload", str), ("optimizer", str), ("batch", int), ("lanes", int)):
+        parser.add_argument(f"--{name}", type=of, help="of the rows of steady (default: all)")
+    parser.add_argument("--rows", default="", help="a part of the labels of the rows of command")
+    options = parser.parse_args(arguments)
+    if options.part != "command":
+        steady(list(chosen(options)), options.engine)
+    if options.part != "steady":
+        command(options.engine, options.rows)
 
 
 if __name__ == "__main__":
-    for measured in {"steady": [steady], "command": [command]}.get("".join(sys.argv[1:2]), [steady, command]):
-        measured()
+    main()

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from optcompare import compare
 from optcompare.core.comparison import Budget
 from optcompare.planning.question import Question
 from optcompare.planning.resolve import resolve
@@ -17,6 +19,12 @@ from optcompare.report.figures import FIGURES
 from optcompare.report.plots.builtin_panels import PANELS
 from optcompare.training.device import torch_settings
 from optcompare.training.loop.trainer import LoopTrainer
+
+
+@pytest.fixture(autouse=True)
+def siblings(monkeypatch):
+    """Let scripts import what they share from their own folder, as when they are run."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
 
 
 def benchmark(name):
@@ -36,7 +44,7 @@ def test_jax_makes_the_same_updates(monkeypatch, workload, optimizer, size):
     noticed.
     """
     pytest.importorskip("jax")
-    lanes = benchmark("lanes")
+    peer = benchmark("native_jax")
     setup, _ = resolve(
         Registry.load(),
         Question(
@@ -50,12 +58,112 @@ def test_jax_makes_the_same_updates(monkeypatch, workload, optimizer, size):
         ),
     )
     with torch_settings(threads=1):
-        assert lanes.by_jax(LoopTrainer(setup), size, 2)() > 0
-        monkeypatch.setattr(
-            lanes, "_jax_loss", lambda jax, name: lambda weights, x, y: 0.0 * weights[0].sum()
-        )
+        assert peer.by_jax(LoopTrainer(setup), size, 2, seconds=0.1)() > 0
+        monkeypatch.setattr(peer, "_jax_loss", lambda jax, name: lambda weights, x, y: 0.0 * weights[0].sum())
         with pytest.raises(AssertionError, match="not close"):
-            lanes.by_jax(LoopTrainer(setup), size, 2)
+            peer.by_jax(LoopTrainer(setup), size, 2)
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize("engine", ["traced", pytest.param("xla", marks=pytest.mark.xla)])
+def test_lanes_compares_one_row_with_loops_and_jax(capsys, monkeypatch, engine):
+    pytest.importorskip("jax")
+    lanes = benchmark("lanes")
+    monkeypatch.setattr(lanes, "ROUNDS", 1)
+    monkeypatch.setattr(lanes, "SECONDS", 0.05)
+    monkeypatch.setattr(lanes, "OF_JAX", {("digits", 32, 10): 1e9})
+    choice = ["--workload", "digits", "--optimizer", "adam", "--batch", "32", "--lanes", "10"]
+    lanes.main(["steady", "--engine", engine, *choice])
+    said = capsys.readouterr().out
+    assert "failed" not in said
+    *_, head, row = said.splitlines()
+    assert head.split()[:5] == ["workload", "optimizer", "batch", "lanes", "engine"]
+    assert row.split()[:5] == ["digits", "adam", "32", "10", engine]
+    assert "JAX ≤1e+09 met" in row
+    assert ("compile ≤2" in row) == (engine == "xla")
+
+
+def test_lanes_has_a_row_for_each_goal():
+    lanes = benchmark("lanes")
+    rows = {(case.workload, case.batch, case.lanes) for case in lanes.CASES}
+    assert {*lanes.OF_HAND, *lanes.OF_LOOP, *lanes.OF_JAX} <= rows
+
+
+def test_commands_of_lanes_are_compared_with_an_estimate_by_hand(capsys, monkeypatch):
+    """By hand: one second of start and 0.5 s for one seed of all strategies, so six for ten seeds."""
+    commands, ours = benchmark("lanes_command"), []
+
+    def seconds(command, cache):
+        if command[0] == sys.executable:
+            return commands.Seconds(1.5, 1.5), "0.5 0.5"
+        ours.append((command[command.index("--engine") + 1], cache))
+        return commands.Seconds(1.0 / len(ours), 2.0), ""
+
+    monkeypatch.setattr(commands, "seconds", seconds)
+    commands.command("xla", "10 seeds")
+    rows = capsys.readouterr().out.splitlines()[4:]
+    assert "6.0   ≥8 MISSED (3.0)" in rows[0]
+    assert "12.0   ≥12 met (3.0)" in rows[1]
+    assert rows[2] == "by hand: 1.0 s of start and imports, 0.50 s for one seed"
+    assert [engine for engine, _ in ours] == ["xla", "xla"]
+    assert len({cache for _, cache in ours}) == 1
+
+
+def test_a_command_of_lanes_that_fails_is_a_row(capsys, monkeypatch):
+    commands = benchmark("lanes_command")
+
+    def seconds(command, cache):
+        if command[0] == "optcompare":
+            raise RuntimeError("optcompare run failed: no such option")
+        return commands.Seconds(1.5, 1.5), "0.5 0.5"
+
+    monkeypatch.setattr(commands, "seconds", seconds)
+    commands.command("xla", "10 seeds, again")
+    assert "30 optcompare run failed: no such option" in capsys.readouterr().out
+
+
+@pytest.mark.bench
+def test_the_job_of_benchopt_and_ours_train_and_measure_the_same(tmp_path):
+    """Each repetition is measured at the start and after its epoch; medians of losses are close to ours."""
+    pytest.importorskip("benchopt")
+    job = benchmark("benchopt_job")
+    assert job.of_benchopt(tmp_path, 0, 1).wall > 0
+    (saved,) = (tmp_path / "benchopt-0-1" / "outputs").glob("*.parquet")
+    theirs = pd.read_parquet(saved)
+    assert theirs.groupby("solver_name").size().to_dict() == dict.fromkeys(job.SIZES, 2 * job.REPETITIONS)
+    (tmp_path / "job.py").write_text(job.WORKLOAD)
+    ours = compare(f"{tmp_path / 'job.py'}:mlp", [*job.SIZES], seeds=3, epochs=1).records
+    assert set(ours["batch_size"]) >= {*job.SIZES.values()}
+    for name in job.SIZES:
+        ends = theirs[(theirs["solver_name"] == name) & (theirs["stop_val"] == 1)]["objective_value"]
+        last = ours[(ours["strategy"].str.startswith(name)) & (ours["epoch"] == 1)]["train_loss"]
+        assert ends.median() == pytest.approx(last.median(), rel=0.3)
+
+
+def test_the_job_of_benchopt_prints_ratios(capsys, monkeypatch):
+    """Benchopt: 10 s, of which 4 s without any epoch, so 64 s for 30 repetitions."""
+    job, commands = benchmark("benchopt_job"), []
+    found = iter([10.0, 4.0, 6.0, 4.0, 6.0, 5.0])
+
+    def seconds(command, cache):
+        commands.append(command)
+        return job.Seconds(wall=next(found), cores=1.0), ""
+
+    monkeypatch.setattr(job, "find_spec", lambda name: name)
+    monkeypatch.setattr(job, "seconds", seconds)
+    job.main()
+    said = capsys.readouterr().out
+    assert "benchopt, 30 repetitions: 64.0, estimated as 4.0 plus 10 times the rest" in said
+    assert "ours, 3 seeds, first time: 6.0, 0.600 of benchopt's   ≤0.5 MISSED" in said
+    assert "ours, 30 seeds, first time: 6.0, 0.094 of benchopt's   ≤0.1 met" in said
+    assert [command[0] for command in commands] == ["benchopt"] * 2 + ["optcompare"] * 4
+
+
+def test_the_job_of_benchopt_says_that_benchopt_is_missing(capsys, monkeypatch):
+    job = benchmark("benchopt_job")
+    monkeypatch.setattr(job, "find_spec", lambda name: None)
+    job.main()
+    assert capsys.readouterr().out.startswith("benchopt is not installed")
 
 
 def test_batch_size_study_prints_coverage_and_false_exclusions(capsys, monkeypatch):
