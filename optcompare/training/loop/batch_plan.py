@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -76,7 +75,8 @@ class Plan:
             order: The shared order of that epoch, int64[N].
             positions: The positions of the indices in it, int64[samples]; None: all, as they come.
         """
-        plan = copy.copy(self)
+        plan: Plan = object.__new__(type(self))
+        vars(plan).update(vars(self))
         vars(plan).pop("batches", None)
         plan.flat = order if positions is None else order[positions]
         plan.in_order = positions is None

@@ -39,10 +39,11 @@ class Planner:
 
     def state(self) -> dict[str, Any]:
         """Return a copy of the strategy's state."""
-        return copy.deepcopy(self.strategy.state())
+        return copy.deepcopy(self.strategy.state()) if self.stateful else {}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        self.strategy.load(copy.deepcopy(dict(state)))
+        if self.stateful or state:
+            self.strategy.load(copy.deepcopy(dict(state)))
 
     def order(self, epoch: int) -> Tensor:
         """Return the shared order of an epoch, int64[N], which must not be written to."""

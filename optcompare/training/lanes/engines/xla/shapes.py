@@ -220,7 +220,7 @@ def _arange(*numbers: Any, dtype: torch.dtype | None = None, **options: Any) -> 
 @operation("index.Tensor")
 def _index(x: Array, indices: Sequence[Array | None]) -> Array:
     at = tuple(slice(None) if index is None else index for index in indices)
-    return x.at[at].get(mode=_IN_BOUNDS)
+    return x.at[at].get(mode=_IN_BOUNDS, wrap_negative_indices=False)
 
 
 @operation("index_put.default")
