@@ -221,7 +221,7 @@ class Programs:
         )
         apart = ((one - other).norm(dim=1) / other.norm(dim=1)).nan_to_num(0.0)
         if not torch.equal(one.isfinite(), other.isfinite()) or apart.max() > self._tolerance:
-            raise Unsupported("the compiled program computes something else")
+            raise Unsupported("its program computes something else than the graph")
 
     def example(self, size: int, carry: Carry) -> Example:
         """Return the input of two updates: the current carry, random samples, and hyperparameters of 0.01.

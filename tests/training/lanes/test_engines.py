@@ -137,9 +137,7 @@ COMPILER_WRITES_GARBAGE = """
 import sys
 from pathlib import Path
 directory, key, *sys.path[:] = sys.argv[1:]
-from optcompare.training.lanes.engines.choice import Engines, engine_of, windows_bytes
 from optcompare.training.lanes.engines.libraries import CacheEntry
-from optcompare.training.lanes.engines.xla import availability
 entry = CacheEntry(Path(directory), key)
 with entry.locked(), entry.work() as work:
     (work / "scan.pt2").write_bytes(b"garbage")
@@ -151,9 +149,9 @@ def wait_for_compilers(monkeypatch):
     """What compilers leave is looked at when they have ended, however long that takes."""
     admit = Admission._apart
 
-    def waiting(self, programs, seen):
+    def waiting(self, family, programs, seen):
         programs.wait()
-        return admit(self, programs, seen)
+        return admit(self, family, programs, seen)
 
     monkeypatch.setattr(Admission, "_apart", waiting)
 
@@ -188,9 +186,9 @@ def fake(request, monkeypatch, eager):
     monkeypatch.setattr("optcompare.training.lanes.program_cache.Compiling", Fake)
     monkeypatch.setattr(Fake, "done", request.param == "before the check")
 
-    def training(self, until):
+    def training(self, until, stop=None):
         Fake.done = True
-        train(self, until)
+        train(self, until, stop)
 
     monkeypatch.setattr(LanesRun, "train", training)
     return request.param
@@ -258,7 +256,8 @@ class TestCompiled:
         lanes, loop = both(small_workload(), "single")
         agree(lanes, loop)
         assert told(
-            lanes, "batch size 1, 3 lanes: traced, since the compiled program computes something else"
+            lanes,
+            "batch size 1, 3 lanes: traced, not compiled: its program computes something else than the graph",
         )
 
     @pytest.mark.parametrize(
@@ -269,7 +268,9 @@ class TestCompiled:
     def test_a_compiled_program_is_held_to_what_the_check_allows(self, fake, monkeypatch, wrong):
         for name, value in wrong.items():
             monkeypatch.setattr(Fake, name, value)
-        agree(*both(small_workload(), "single"))
+        lanes, loop = both(small_workload(), "single")
+        agree(lanes, loop)
+        assert trainers(lanes) == {"lanes"}
 
     @pytest.mark.slow
     def test_a_compiler_that_outlives_the_run_warns_nobody(self, eager, monkeypatch):
