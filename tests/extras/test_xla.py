@@ -212,6 +212,27 @@ class TestRefusals:
             compare("line", "mini:2", seeds=2, updates=5, engine="xla")
 
 
+class Anneals(nn.Module):
+    """Counts its updates in a buffer that it assigns anew."""
+
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(3, 1)
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+
+    def forward(self, x):
+        if self.training:
+            self.steps = self.steps + 1
+        return self.out(x) / (1 + 0.05 * self.steps.double())
+
+
+@pytest.mark.parametrize("engine", ["vmapped", "xla"])
+def test_a_buffer_that_is_assigned_anew_is_carried_on(engine):
+    lanes, loop = both(small_workload(model=Anneals), "mini:4", engine=engine)
+    agree(lanes, loop)
+    assert engines(lanes) == {engine}
+
+
 class TestNeighbours:
     def test_the_settings_of_jax_are_left_alone(self):
         import jax
@@ -224,7 +245,13 @@ class TestNeighbours:
     def test_settings_of_the_caller_change_nothing(self):
         import jax
 
-        with jax.debug_nans(True), jax.enable_x64(False), jax.default_matmul_precision("bfloat16"):
+        with (
+            jax.disable_jit(),
+            jax.transfer_guard("disallow_explicit"),
+            jax.debug_nans(True),
+            jax.enable_x64(False),
+            jax.default_matmul_precision("bfloat16"),
+        ):
             lanes, loop = both(small_workload(), "mini:4", engine="xla")
         agree(lanes, loop, rtol=1e-10)
         assert engines(lanes) == {"xla"}

@@ -177,6 +177,35 @@ def test_shifts_and_products_of_64_bits_wrap_as_in_torch():
     agree(lambda x: x >> 7, x)
 
 
+SPECIAL = [
+    1.02 * 255,
+    -25.0,
+    1e300,
+    -1e300,
+    math.inf,
+    -math.inf,
+    math.nan,
+    2.0**31,
+    -(2.0**31) - 1,
+    3.9,
+    -3.9,
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8, torch.bool])
+def test_numbers_that_an_integer_cannot_hold_become_what_torch_makes_of_them(dtype):
+    agree(lambda x: x.to(dtype), torch.tensor(SPECIAL, dtype=torch.float64))
+
+
+def test_numbers_that_the_dtype_of_an_array_cannot_hold():
+    x = torch.tensor([0, 44, 255], dtype=torch.uint8)
+    agree(lambda x: (x == 300, x > -1, x < 2**40, x != 44), x)
+
+
+def test_the_sign_of_what_is_no_number_is_zero():
+    agree(lambda x: (x.sign(), x.sgn()), torch.tensor([math.nan, -2.0, 0.0, math.inf]))
+
+
 REDUCTIONS = {
     "sum": lambda x: (x.sum(), x.sum(1), x.sum((0, 2), keepdim=True)),
     "mean": lambda x: (x.mean(), x.mean(1), x.mean((0, -1), keepdim=True)),
@@ -257,6 +286,7 @@ INDEXED = {
     "gather": lambda x: (x.gather(1, INDEX[:, :1]), x.gather(0, INDEX)),
     "gather of many": lambda x: x.repeat(1, 300).gather(1, INDEX * 200),
     "scatter": lambda x: (x.scatter(1, INDEX[:, :1], 7.0), x.scatter(0, INDEX, 2.0)),
+    "scatter of a part": lambda x: torch.zeros_like(x).scatter(1, INDEX[:, :1].repeat(2, 1)[:3], 2 * x),
     "scatter_add": lambda x: x.scatter_add(0, INDEX, x),
     "index_put": lambda x: (x.index_put((INDEX[0],), x), x.index_put((INDEX[0],), x, accumulate=True)),
     "embedding": lambda x: torch.nn.functional.embedding(INDEX, x),
@@ -337,6 +367,36 @@ def test_attention_and_its_gradient(causal):
 
     agree(attention, query, key, value)
     agree(lambda *values: gradients(attention, *values), query, key, value)
+
+
+def test_a_query_that_attends_to_nothing_has_weights_of_zero():
+    query = drawn((2, 2, 3, 4))
+    mask = torch.tensor([[True, True, False], [False, False, False], [True, False, False]])
+    minus = torch.zeros(3, 3).masked_fill(~mask, -math.inf)
+    for each in (mask, minus):
+        attention = partial(_attention, each)
+        agree(attention, query)
+        agree(partial(gradients, attention), query)
+
+
+def _attention(mask, x):
+    return functional.scaled_dot_product_attention(x, x, x, attn_mask=mask)
+
+
+def test_an_infinite_pixel_stays_where_it_is():
+    x = drawn((1, 1, 4, 6))
+    x[0, 0, 1, 2] = -math.inf
+    agree(
+        lambda x: (
+            functional.interpolate(x, scale_factor=2),
+            functional.adaptive_avg_pool2d(x, (2, 3)),
+            functional.adaptive_avg_pool2d(x, (3, 4)),
+            functional.max_pool2d(x, 3, 2, 1),
+        ),
+        x,
+    )
+    lowest = torch.full((1, 1, 4, 4), -math.inf)
+    agree(lambda x: functional.max_pool2d(x, 3, 2, 1, return_indices=True), lowest)
 
 
 @pytest.mark.parametrize("dtype", FLOATING)

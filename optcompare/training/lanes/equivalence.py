@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 UPDATES = 8
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
 """The largest relative difference of two weight vectors after one update that counts as agreement."""
-_OF_STATE = 100.0
+STATE_FACTOR = 100.0
 """The factor by which the state of an optimizer may differ more than weights.
 
 Gradients are differences of larger numbers, so that rounding changes a small gradient more.
@@ -60,7 +60,7 @@ class Apart(NamedTuple):
             )
         return (
             f"an update leaves the optimizer's {self.state} different from the loop's, by "
-            f"{self.relative * _OF_STATE:.1e} of its norm ({tolerance * _OF_STATE:.0e} is allowed)"
+            f"{self.relative * STATE_FACTOR:.1e} of its norm ({tolerance * STATE_FACTOR:.0e} is allowed)"
         )
 
 
@@ -166,11 +166,13 @@ def disagreements(
 def _differences(blueprint: Blueprint, reached: TrialState, expected: TrialState) -> Iterator[Apart]:
     one, other = ({**state["model"], **state["buffers"]} for state in (reached, expected))
     weights = [difference(one, other, names) for names in (blueprint.weights, blueprint.floating) if names]
+    counts = [name for name in blueprint.kept if name not in blueprint.floating]
+    weights += [0.0 if torch.equal(one[name].cpu(), other[name].cpu()) else math.inf for name in counts]
     if "trained" in expected:
         weights.append(_of_lists(reached["trained"], expected["trained"]))
     yield Apart(max(weights), weights=max(weights))
     for name, pairs in _pairs(reached["optimizer"], expected["optimizer"]).items():
-        yield Apart(_of_lists(*zip(*pairs, strict=True)) / _OF_STATE, name)
+        yield Apart(_of_lists(*zip(*pairs, strict=True)) / STATE_FACTOR, name)
 
 
 def _pairs(reached: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, list[tuple[Any, Any]]]:

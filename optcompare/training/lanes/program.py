@@ -247,4 +247,6 @@ class Blueprint:
         kept = [value.clone() for value in kept]  # a forward pass may write into buffers
         named = dict(zip([*self.weights, *self.kept], [*weights, *kept], strict=True))
         called = {f"model.{name}": value for name, value in named.items()}
-        return torch.func.functional_call(self._objective, called, (batch,)), kept
+        loss = torch.func.functional_call(self._objective, called, (batch,))
+        # A forward pass may also assign another tensor to a buffer, which the call leaves in the mapping.
+        return loss, [called[f"model.{name}"] for name in self.kept]

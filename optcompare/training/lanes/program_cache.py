@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ...core.choices import EngineName
+from ...errors import USER_CODE_ERRORS, explain
 from .engines.choice import Engines
 from .engines.engine import Carry, EngineProgram, Example
 from .engines.inductor import Compiling, Scanned
@@ -16,6 +17,7 @@ from .engines.libraries import Libraries
 from .engines.traced import Traced, operations_of, trace
 from .engines.vmapped import Vmapped, flat_rows
 from .engines.xla.program import XlaProgram
+from .equivalence import STATE_FACTOR
 from .program import Blueprint
 from .update_rules import Unsupported
 
@@ -211,16 +213,19 @@ class Programs:
         """Compare two updates of a compiled program with the graph's, since compilers can be wrong.
 
         Raises:
-            Unsupported: The weights differ by more than the tolerance.
+            Unsupported: It fails, or weights, buffers or the state of the optimizer differ by more than the
+                tolerance.
         """
         carry, rates, _, index = example
+        try:
+            found = _made(compiled, carry, rates, index)[0]
+        except USER_CODE_ERRORS as error:
+            raise Unsupported(f"its program fails: {explain(error)}") from error
+        expected = _made(program.current, carry, rates, index)[0]
         count = len(self.blueprint.weights)
-        one, other = (
-            flat_rows(_made(each, carry, rates, index)[0][:count]).double()
-            for each in (compiled, program.current)
-        )
-        apart = ((one - other).norm(dim=1) / other.norm(dim=1)).nan_to_num(0.0)
-        if not torch.equal(one.isfinite(), other.isfinite()) or apart.max() > self._tolerance:
+        parts = [(found[:count], expected[:count], 1.0)]
+        parts += [([a], [b], STATE_FACTOR) for a, b in zip(found[count:], expected[count:], strict=True)]
+        if not all(_alike(a, b, factor * self._tolerance) for a, b, factor in parts):
             raise Unsupported("its program computes something else than the graph")
 
     def example(self, size: int, carry: Carry) -> Example:
@@ -237,6 +242,17 @@ class Programs:
         ]
         index = torch.randint(n, (2, self.width, size), generator=torch.Generator().manual_seed(0))
         return carry, self.blueprint.rates(numbers, 0, 2), self.data, index.to(device)
+
+
+def _alike(found: Carry, expected: Carry, tolerance: float) -> bool:
+    """Return whether tensors of all lanes are alike: numbers up to a relative tolerance, others exactly."""
+    if not expected[0].is_floating_point():
+        return all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    one, other = flat_rows(found).double(), flat_rows(expected).double()
+    if not torch.equal(one.isfinite(), other.isfinite()):
+        return False
+    apart, size = ((values).nan_to_num(0.0, 0.0, 0.0).norm(dim=1) for values in (one - other, other))
+    return bool((apart <= tolerance * torch.where(size > 0, size, 1.0)).all())
 
 
 _COMPILED: tuple[EngineName, ...] = ("inductor", "xla")

@@ -30,8 +30,8 @@ def _binary(name: str, function: Operation, *, floating: bool = False) -> None:
 _OF_ANY: dict[str, Operation] = {
     "neg": jnp.negative,
     "abs": jnp.abs,
-    "sign": jnp.sign,
-    "sgn": jnp.sign,
+    "sign": lambda x: jnp.where(jnp.isnan(x), jnp.zeros_like(x), jnp.sign(x)),
+    "sgn": lambda x: jnp.where(jnp.isnan(x), jnp.zeros_like(x), jnp.sign(x)),
     "floor": jnp.floor,
     "ceil": jnp.ceil,
     "round": jnp.round,

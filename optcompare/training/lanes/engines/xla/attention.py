@@ -19,12 +19,14 @@ def _attention(
     scores = jnp.einsum("...qd,...kd->...qk", query, key, precision=lax.Precision.HIGHEST)
     scores = scores * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
     if causal:
-        seen = jnp.tril(jnp.ones(scores.shape[-2:], bool))
-        scores = jnp.where(seen, scores, -jnp.inf)
+        before = jnp.tril(jnp.ones(scores.shape[-2:], bool))
+        scores = jnp.where(before, scores, -jnp.inf)
     if mask is not None:
         scores = jnp.where(mask, scores, -jnp.inf) if mask.dtype == bool else scores + mask
-    sums = jax.nn.logsumexp(scores, axis=-1)
-    weights = jnp.exp(scores - sums[..., None])
+    none = jnp.max(scores, axis=-1, keepdims=True) == -jnp.inf  # a query that attends to nothing
+    seen = jnp.where(none, 0.0, scores)
+    sums = jax.nn.logsumexp(seen, axis=-1)
+    weights = jnp.where(none, 0.0, jnp.exp(seen - sums[..., None]))
     return jnp.einsum("...qk,...kd->...qd", weights, value, precision=lax.Precision.HIGHEST), sums
 
 

@@ -39,6 +39,7 @@ def jax_on_the_cpu() -> Iterator[Any]:
         jax.default_device(_cpu()),
         jax.debug_nans(False),
         jax.disable_jit(False),
+        jax.transfer_guard("allow"),
     ):
         yield jax
 

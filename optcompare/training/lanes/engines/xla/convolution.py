@@ -126,7 +126,9 @@ def _largest_in_windows(
     places = jnp.arange(height * width).reshape(height, width)
     windows = _windows(_padded(x, padding, -jnp.inf), kernel, stride, dilation)
     indices = _windows(_padded(places, padding, -1), kernel, stride, dilation)
-    largest = jnp.argmax(windows, axis=-3, keepdims=True)
+    highest = jnp.max(windows, axis=-3, keepdims=True)
+    inside = (indices >= 0) & ((windows == highest) | jnp.isnan(windows))
+    largest = jnp.argmax(inside, axis=-3, keepdims=True)
     chosen = jnp.take_along_axis(jnp.broadcast_to(indices, windows.shape), largest, axis=-3)
     return jnp.max(windows, axis=-3), jnp.squeeze(chosen, -3)
 
@@ -181,7 +183,13 @@ def _each(numbers: int | Sequence[int], ndim: int) -> tuple[int, ...]:
 
 @operation("_adaptive_avg_pool2d.default")
 def _adaptive_mean(x: Array, sizes: Sequence[int]) -> Array:
-    return _resized(x, _means(x.shape[-2], sizes[0]), _means(x.shape[-1], sizes[1]))
+    for axis, size in ((-2, sizes[0]), (-1, sizes[1])):
+        length = x.shape[axis]
+        ends = [(number * length // size, -((number + 1) * length // -size)) for number in range(size)]
+        x = jnp.stack(
+            [jnp.mean(lax.slice_in_dim(x, *end, axis=axis + x.ndim), axis=axis) for end in ends], axis=axis
+        )
+    return x
 
 
 @operation("_adaptive_avg_pool2d_backward.default")
@@ -192,7 +200,7 @@ def _adaptive_mean_backward(grad: Array, x: Array) -> Array:
 
 @operation("upsample_nearest2d.default")
 def _nearest(x: Array, sizes: Sequence[int], *scales: float | None) -> Array:
-    return _resized(x, *_interpolation(x.shape[-2:], sizes, scales))
+    return _between(x, *_interpolation(x.shape[-2:], sizes, scales))
 
 
 @operation("upsample_nearest2d_backward.default")
@@ -205,7 +213,7 @@ def _nearest_backward(
 
 @operation("upsample_bilinear2d.default")
 def _bilinear(x: Array, sizes: Sequence[int], aligned: bool, *scales: float | None) -> Array:
-    return _resized(x, *_interpolation(x.shape[-2:], sizes, scales, aligned))
+    return _between(x, *_interpolation(x.shape[-2:], sizes, scales, aligned))
 
 
 @operation("upsample_bilinear2d_backward.default")
@@ -214,6 +222,21 @@ def _bilinear_backward(
 ) -> Array:
     height, width = _interpolation(before[-2:], sizes, scales, aligned)
     return _resized(grad, height.T, width.T)
+
+
+def _between(x: Array, height: torch.Tensor, width: torch.Tensor) -> Array:
+    """Apply maps with one or two elements in each row; others would turn an infinite pixel into NaN."""
+    for axis, weights in ((-2, height), (-1, width)):
+        used = (weights != 0).long()
+        first, last = used.argmax(1), weights.shape[1] - 1 - used.flip(1).argmax(1)
+        shape = [1] * x.ndim
+        shape[axis] = len(weights)
+        parts = []
+        for place in (first, last):
+            weight = weights.gather(1, place[:, None]).reshape(shape).numpy()
+            parts.append(jnp.asarray(weight, x.dtype) * jnp.take(x, place.numpy(), axis=axis, mode="clip"))
+        x = jnp.where(jnp.asarray((first == last).reshape(shape).numpy()), parts[0], parts[0] + parts[1])
+    return x
 
 
 def _resized(x: Array, height: Any, width: Any) -> Array:

@@ -211,6 +211,8 @@ def _result(node: Node, name: str, found: Mapping[Node, Integers]) -> Integers:
 def _combined(node: Node, name: str, found: Mapping[Node, Integers]) -> Integers:
     """Return the integers that an operation on integers may return, if its dtype held all integers."""
     args = list[Any](node.args)
+    if name == "getitem" and str(args[0].target) in ("aten.max.dim", "aten.min.dim") and args[1] == 1:
+        return Integers(0, _shape(args[0].args[0])[args[0].args[1]] - 1)
     if name in _KEEPING or name == "getitem":
         return _integers(args[0], found)
     if name == "_to_copy":

@@ -7,6 +7,7 @@ operation that is missing from the table is split into others with torch's own d
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,8 @@ DTYPES: dict[torch.dtype, Any] = {
     torch.bool: jnp.bool_,
 }
 TORCH_DTYPES: dict[Any, torch.dtype] = {jnp.dtype(ours): theirs for theirs, ours in DTYPES.items()}
+_WRAPS = platform.machine().lower() in ("x86_64", "amd64")
+"""Whether numbers out of range become the smallest integer, of which smaller integers keep the last bits."""
 OPERATIONS: dict[str, Operation] = {}
 """The operations, by the names of their overloads, such as ``aten.add.Tensor``."""
 
@@ -66,7 +69,7 @@ def promoted(*values: Any, floating: bool = False) -> list[Array]:
     dtype = torch.result_type(*(tensor_like(value) for value in values))
     if floating and not dtype.is_floating_point:
         dtype = torch.get_default_dtype()
-    return [jnp.asarray(value, DTYPES[dtype]) for value in values]
+    return [jnp.asarray(value).astype(DTYPES[dtype]) for value in values]
 
 
 def is_floating(value: Array) -> bool:
@@ -74,8 +77,22 @@ def is_floating(value: Array) -> bool:
 
 
 def cast(value: Array, dtype: torch.dtype | None) -> Array:
-    """Return the array in a dtype of torch; None: as it is."""
-    return value if dtype is None else value.astype(DTYPES[dtype])
+    """Return the array in a dtype of torch; None: as it is.
+
+    Numbers that an integer cannot hold become what torch makes of them on this processor.
+
+    Args:
+        value: The array.
+        dtype: The dtype.
+    """
+    if dtype is None:
+        return value
+    if is_floating(value) and not dtype.is_floating_point and dtype != torch.bool and _WRAPS:
+        wide = jnp.int32 if dtype == torch.int32 else jnp.int64
+        low = -(2.0**31) if dtype == torch.int32 else -(2.0**63)
+        fits = (value >= low) & (value < -low)  # false for NaN
+        value = jnp.where(fits, value, jnp.asarray(low, value.dtype)).astype(wide)
+    return value.astype(DTYPES[dtype])
 
 
 def axes_of(dims: Any, ndim: int) -> tuple[int, ...]:

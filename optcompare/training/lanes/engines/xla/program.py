@@ -79,21 +79,23 @@ class XlaProgram:
         if low < 0 or high >= self._rows:
             raise IndexError(f"batches have rows from {low} to {high}, and the data have {self._rows} rows")
         trails = []
-        for first in range(0, len(index), self._capacity):
-            piece = slice(first, min(first + self._capacity, len(index)))
-            count = piece.stop - piece.start
-            self._count.fill_(count)
-            self._index[:count] = index[piece]
-            for held, rate in zip(self._rates, rates, strict=True):
-                held[:count] = rate[piece]
-            loaded, trail = self._compiled(loaded, *self._inputs)
-            trail.block_until_ready()  # before the inputs are overwritten
-            if self._follow:
-                trails.append(torch.from_numpy(np.array(trail)[:count]))
+        with jax_on_the_cpu():
+            for first in range(0, len(index), self._capacity):
+                piece = slice(first, min(first + self._capacity, len(index)))
+                count = piece.stop - piece.start
+                self._count.fill_(count)
+                self._index[:count] = index[piece]
+                for held, rate in zip(self._rates, rates, strict=True):
+                    held[:count] = rate[piece]
+                loaded, trail = self._compiled(loaded, *self._inputs)
+                trail.block_until_ready()  # before the inputs are overwritten
+                if self._follow:
+                    trails.append(torch.from_numpy(np.array(trail)[:count]))
         return loaded, torch.cat(trails) if trails else None
 
     def unload(self, loaded: Any) -> Carry:
-        return [torch.from_numpy(np.array(array)) for array in loaded]
+        with jax_on_the_cpu():
+            return [torch.from_numpy(np.array(array)) for array in loaded]
 
 
 def _shared(jax: Any, tensor: Tensor) -> Any:

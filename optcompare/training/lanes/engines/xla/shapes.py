@@ -220,7 +220,7 @@ def _arange(*numbers: Any, dtype: torch.dtype | None = None, **options: Any) -> 
 @operation("index.Tensor")
 def _index(x: Array, indices: Sequence[Array | None]) -> Array:
     at = tuple(slice(None) if index is None else index for index in indices)
-    return x.at[at].get(mode=_IN_BOUNDS, wrap_negative_indices=False)
+    return x.at[at].get(mode=_IN_BOUNDS)
 
 
 @operation("index_put.default")
@@ -250,10 +250,10 @@ def _gather(x: Array, dim: int, index: Array, sparse_grad: bool = False) -> Arra
 @operation("scatter.value", "scatter.src")
 def _scatter(x: Array, dim: int, index: Array, values: Any) -> Array:
     values = jnp.asarray(values, x.dtype)
+    values = values[tuple(map(slice, index.shape))] if values.ndim else values
     single = [1 if axis == dim % x.ndim else size for axis, size in enumerate(x.shape)]
     if list(index.shape) == single and x.shape[dim] <= _FEW:
         return jnp.where(_at(x, dim, index), values, x)
-    values = values[tuple(map(slice, index.shape))] if values.ndim else values
     return x.at[_places(dim, index)].set(values, mode=_IN_BOUNDS)
 
 
