@@ -148,7 +148,8 @@ def compare(
         trainer: "loop" trains one trial after another, "lanes" many trials as one program if possible,
             "auto" uses lanes where they save time.
         engine: What runs the programs of lanes: "xla" (needs the extra xla), "inductor" (needs a C++
-            compiler), "traced" or "vmapped". "auto" takes the first of them that can.
+            compiler), "traced" or "vmapped". "auto" takes "xla" where jax is installed, else "inductor",
+            where compiling repays.
         memory: Memory limit for trials in lanes, as "4GB" or "25%" of what is free. None: half of it.
         jobs: The number of trials at once, each in its own process. "auto" or None: as many as this machine's
             cores and memory allow, where no result depends on it and the run is long enough; 1 for

@@ -106,7 +106,7 @@ MACHINE = (
         "--engine",
         type=click.Choice(ENGINE_CHOICES),
         help="What runs lanes: xla (needs optcompare[xla]), inductor (needs a C++ compiler), traced or "
-        "vmapped; auto: the first of these that can.",
+        "vmapped; auto: xla where jax is installed, else inductor, where compiling repays.",
     ),
     setting(
         "--memory",

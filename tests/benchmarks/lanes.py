@@ -86,7 +86,7 @@ OF_JAX = {("digits", batch, lanes): 1.1 for batch in (1, 32) for lanes in (10, 1
 COMPILE_SECONDS = 2.0
 
 ROUNDS, SECONDS = 5, 1.0
-_COMPILED = re.compile(r"compiled(?: by XLA)? in ([\d.]+) s")
+_COMPILED = re.compile(r"compiled by (?:XLA|inductor) in ([\d.]+) s")
 
 Timer = Callable[[], float]
 

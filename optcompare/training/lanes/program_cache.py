@@ -152,7 +152,7 @@ class Programs:
         graph = self.graph(size, carry)
         program.current = Traced(graph, self.data, self.follow)
         operations = operations_of(graph)
-        about = f"batch size {size}, {self.width} lanes, about {updates:,.0f} updates"
+        about = f"batch size {size}, {self.width} lanes, about {_updates(updates)}"
         worth = self._engines.to_try(graph, self.width, updates)
         if self._engines.compilers and not worth:
             self._say(
@@ -207,7 +207,8 @@ class Programs:
             self._say(f"{about}: traced, not compiled: {why}")
             return
         program.current = compiled
-        self._say(f"{about}: compiled {'before' if compiling.cached else f'in {seconds:.0f} s'}")
+        took = "before" if compiling.cached else f"in {seconds:.0f} s"
+        self._say(f"{about}: compiled by inductor {took}")
 
     def _compare(self, compiled: EngineProgram, program: Program, example: Example) -> None:
         """Compare two updates of a compiled program with the graph's, since compilers can be wrong.
@@ -256,6 +257,10 @@ def _alike(found: Carry, expected: Carry, tolerance: float) -> bool:
 
 
 _COMPILED: tuple[EngineName, ...] = ("inductor", "xla")
+
+
+def _updates(count: float) -> str:
+    return "1 update" if round(count) == 1 else f"{count:,.0f} updates"
 
 
 def _made(program: EngineProgram, carry: Carry, rates: Carry, index: Tensor) -> tuple[Carry, Tensor | None]:

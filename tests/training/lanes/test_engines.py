@@ -247,7 +247,7 @@ class TestCompiled:
     def test_training_goes_on_in_the_compiled_program_once_it_is_there(self, fake):
         lanes, loop = both(small_workload(), "single", measure=1)
         agree(lanes, loop)
-        assert told(lanes, "compiled in 1 s")
+        assert told(lanes, "compiled by inductor in 1 s")
         assert trainers(lanes) == {"lanes"}
 
     @pytest.mark.slow
@@ -314,7 +314,7 @@ class TestCompiled:
             said, losses, path = trained()
         assert said == "batch size 2, 2 lanes, about 90 updates: traced, not compiled: not now"
         assert len(path) == 91, "30 epochs of 3 updates, and the start"
-        for expected in ("compiled in ", "compiled before"):
+        for expected in ("compiled by inductor in ", "compiled by inductor before"):
             said, now, there = trained()
             assert said.startswith(f"batch size 2, 2 lanes: {expected}")
             assert now == pytest.approx(losses, rel=1e-12)
@@ -416,6 +416,9 @@ class TestChoice:
             ComparisonError, match="xla cannot be used: its programs run on the CPU, and the device is cuda:0"
         ):
             engine_of("xla", "cuda:0")
+        monkeypatch.setattr(inductor, "obstacle", lambda: "there is no C++ compiler (g++ or clang++)")
+        with pytest.raises(ComparisonError, match=r"inductor cannot be used: there is no C\+\+ compiler"):
+            engine_of("inductor", "cpu")
 
     def test_the_windows_of_a_convolution_decide_which_compiler_is_tried_first(self):
         """[2 lanes · 4, 3, 10, 10] and 3 × 3 filters have 8 · 3 · 9 · 64 windows of 4 bytes."""
@@ -450,7 +453,7 @@ class TestChoice:
         agree(lanes, loop)
         assert set(lanes.trials["engine"]) == levels
         assert set(loop.trials["engine"]) == {""}
-        assert "engines of lanes: " + engine + " (3 trials)" in str(lanes.certificate)
+        assert f"lanes by {engine} 3" in str(lanes.certificate)
 
     def test_another_engine_is_refused(self):
         with pytest.raises(

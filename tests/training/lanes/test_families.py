@@ -156,6 +156,26 @@ class TestModels:
         assert torch.equal(workload.train[0], before)
 
 
+class Anneals(nn.Module):
+    """Counts its updates in a buffer of whole numbers that it assigns anew."""
+
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(3, 1)
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+
+    def forward(self, x):
+        if self.training:
+            self.steps = self.steps + 1
+        return self.out(x) / (1 + 0.05 * self.steps.double())
+
+
+def test_a_buffer_that_is_assigned_anew_is_carried_on():
+    lanes, loop = both(small_workload(model=Anneals), "mini:4")
+    agree(lanes, loop)
+    assert trainers(lanes) == {"lanes"}
+
+
 class Decides(nn.Linear):
     def forward(self, x):
         output = super().forward(x)

@@ -10,6 +10,7 @@ from ....core.choices import COMPILERS, CompilerName, EngineChoice, EngineName
 from ....core.comparison import Comparison
 from ....errors import ComparisonError
 from ..cost_model import worth_compiling, worth_tracing
+from . import inductor
 from .traced import operations_of
 from .xla import availability
 
@@ -34,15 +35,18 @@ def engine_of(choice: EngineChoice, device: str, previous: EngineName | None = N
         previous: The engine of the run that continues; None: the run is new.
 
     Raises:
-        ComparisonError: The user chose XLA, which cannot be used.
+        ComparisonError: The user chose a compiler that cannot be used.
     """
     why = availability.obstacle()
     if why is None and device != "cpu":
         why = f"its programs run on the CPU, and the device is {device}"
     if choice == "auto":
         return previous or ("inductor" if why else "xla")
-    if choice == "xla" and why is not None:
-        raise ComparisonError(f"engine xla cannot be used: {why}")
+    if choice == "inductor":
+        on_cpu = device == "cpu"
+        why = inductor.obstacle() if on_cpu else f"it compiles for the CPU, and the device is {device}"
+    if choice in COMPILERS and why is not None:
+        raise ComparisonError(f"engine {choice} cannot be used: {why}")
     return choice
 
 
