@@ -5,6 +5,7 @@ note.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 
 import pytest
@@ -15,7 +16,9 @@ from torch import nn
 
 from optcompare import Strategy, compare
 from optcompare.execution.scheduler import Tasks
+from optcompare.planning.estimates import Estimate
 from optcompare.training.device import torch_settings
+from optcompare.training.lanes.admission import Admitted
 from optcompare.training.lanes.trainer import LanesTrainer
 from optcompare.training.lanes.updates import LanesUpdates
 from tests.helpers.both_trainers import agree, both, trainers
@@ -260,7 +263,7 @@ class TestFallbacks:
     def test_a_group_that_lanes_do_not_repay_is_named_in_the_table(self):
         result = compare(small_workload(), "mini:4", seeds=2, updates=5, trainer="auto")
         assert trainers(result) == {"loop"}
-        assert set(result.trials["fallback"]) == {"its group makes few updates, which do not repay lanes"}
+        assert set(result.trials["fallback"]) == {"so few updates do not repay lanes"}
 
     @pytest.mark.slow
     def test_a_rule_that_is_wrong_is_refused_by_the_check(self, monkeypatch):
@@ -352,7 +355,7 @@ class TestFallbacks:
     ("trainer", "optimizer", "why"),
     [
         ("lanes", OwnSGD, "there is no lane rule for the optimizer OwnSGD"),
-        ("lanes", "sgd", "it had begun in the loop"),
+        ("lanes", "sgd", "a previous run began it in the loop"),
         ("loop", "sgd", ""),
     ],
 )
@@ -363,3 +366,29 @@ def test_a_trial_that_a_previous_run_began_in_the_loop_is_named(registry, traine
     with torch_settings(1):
         (task,) = tasks.resumed([trial], loop.run(trial, None).state())
         assert (task.trainer, tasks.fallback(trial)) == ("loop", why)
+
+
+@pytest.mark.parametrize(
+    ("refused", "groups", "why"),
+    [
+        (0, [1, 1, 1], "the lanes of the previous run do not fit into memory together"),
+        (3, [], f"{'word ' * 60}…"),
+        (1, [2], f"a trial of its group is refused: {'word ' * 53}…"),
+    ],
+)
+def test_lanes_of_a_previous_run_that_do_not_continue_together_are_named(
+    registry, monkeypatch, refused, groups, why
+):
+    loop = make_trainer(registry, small_workload(), ["mini:4"], trainer="lanes", seeds=range(3))
+    tasks = Tasks(LanesTrainer(loop, 1e9), [Estimate(loop.setup.comparison.arms[0], 20, 1.0)], [])
+    trials = loop.setup.comparison.trials()
+    rest = iter(trials[refused:])
+    admitted = Admitted(
+        [list(itertools.islice(rest, size)) for size in groups],
+        [(trial, "word " * 100) for trial in trials[:refused]],
+    )
+    monkeypatch.setattr(tasks.lanes, "admit", lambda trials: admitted)
+    state = {"lanes": [loop.run(trial, None).state() for trial in trials]}
+    with torch_settings(1):
+        assert [task.trainer for task in tasks.resumed(trials, state)] == ["loop"] * 3
+    assert {tasks.fallback(trial) for trial in trials} == {why}
