@@ -26,6 +26,7 @@ from .training_checks import (
     DropoutMasks,
     EqualBudgets,
     EqualTuning,
+    OtherRandomNumbers,
     RandomNumbers,
     RunningAverages,
     TrainersAgree,
@@ -37,7 +38,7 @@ KINDS: Mapping[str, type[CheckData]] = {
     for kind in (
         *(PlainLoopAgreement, InitialWeights, SampleOrder, DataSplit, FirstMeasurement, EqualMeasurements),
         *(Coverage, EqualBudgets, EqualTuning, TrainersAgree, RunningAverages, RandomNumbers),
-        DropoutMasks,
+        *(OtherRandomNumbers, DropoutMasks),
     )
 }
 """The kind of data of each check, by the name of the check."""

@@ -205,7 +205,7 @@ FALLBACKS = {
     ),
     "dropout as a function": (
         {"model": dropping},
-        "the model or the loss draws random numbers by itself, which lanes cannot draw as the loop does",
+        "the model or the loss draws random numbers in its own code",
     ),
     "batches of other sizes for each seed": ({"strategies": [Differs()]}, "lanes failed: "),
     "a Dataset": (
@@ -218,7 +218,7 @@ FALLBACKS = {
     ),
     "random numbers": (
         {"model": lambda: Draws(3, 1)},
-        "the model or the loss draws random numbers by itself",
+        "the model or the loss draws random numbers in its own code",
     ),
     "decay of unused weights": (
         {"model": Unused, "optimizers": "sgd:weight_decay=0.1"},
