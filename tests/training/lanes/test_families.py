@@ -125,7 +125,8 @@ class TestModels:
         ],
     )
     def test_a_model_trains_as_in_the_loop(self, changes):
-        agree(*both(small_workload(**changes), "mini:4:tail=merge", "sgd:momentum=0.9"))
+        may_fail = "metrics" in changes or changes.get("model") is Recurrent
+        agree(*both(small_workload(**changes), "mini:4:tail=merge", "sgd:momentum=0.9", may_fail=may_fail))
 
     @pytest.mark.slow
     @pytest.mark.parametrize("measure", [0, pytest.param(1)])
@@ -148,7 +149,7 @@ class TestModels:
         lanes, loop = both(workload, "mini:4", dtype="float32")
         agree(lanes, loop, rtol=1e-5)
         assert trainers(lanes) == {"lanes"}
-        lanes, loop = both(workload, "mini:4", dtype="float32", chunk=3)
+        lanes, loop = both(workload, "mini:4", may_fail=True, dtype="float32", chunk=3)
         agree(lanes, loop, rtol=1e-5)
         assert trainers(lanes) == {"loop"}, "its weights cannot be read while lanes share a program"
 
@@ -236,7 +237,9 @@ class TestFallbacks:
         workload = small_workload(
             **{key: value for key, value in changes.items() if key not in ("strategies", "optimizers")}
         )
-        lanes, loop = both(workload, arms["strategies"], arms["optimizers"], updates=5)
+        lanes, loop = both(
+            workload, arms["strategies"], arms["optimizers"], may_fail="lanes failed" in reason, updates=5
+        )
         agree(lanes, loop, rtol=0)
         assert trainers(lanes) == {"loop"}
         assert all(re.match(reason, text) for text in lanes.trials["fallback"])
@@ -313,7 +316,7 @@ class TestFallbacks:
             made(self, count, *rest)
 
         monkeypatch.setattr(LanesUpdates, "_count", breaks)
-        lanes, loop = both(small_workload(), "mini:4", "adam", epochs=5, measure=3, updates=None)
+        lanes, loop = both(small_workload(), "mini:4", "adam", may_fail=True, epochs=5, measure=3)
         assert trainers(lanes) == {"loop"}
         assert lanes.notes[0].startswith(
             "mini:4: 3 trials in the loop instead of lanes: lanes failed: RuntimeError: broken"
@@ -335,9 +338,9 @@ class TestFallbacks:
             return nn.functional.mse_loss(output, y)
 
         if fault == "strategy":
-            lanes, loop = both(small_workload(), [Ends(), "mini:4"], epochs=4, updates=None)
+            lanes, loop = both(small_workload(), [Ends(), "mini:4"], may_fail=True, epochs=4, updates=None)
         else:
-            lanes, loop = both(small_workload(loss=refuses), "mini:4", lr=[0.05, 2.0])
+            lanes, loop = both(small_workload(loss=refuses), "mini:4", may_fail=True, lr=[0.05, 2.0])
         assert set(loop.trials["status"]) == {"failed", "finished"}
         agree(lanes, loop)
 
@@ -348,7 +351,7 @@ class TestFallbacks:
                 raise MemoryError
             return nn.functional.mse_loss(output, y)
 
-        agree(*both(small_workload(loss=hungry), "full", chunk=5, eval_chunk=5))
+        agree(*both(small_workload(loss=hungry), "full", may_fail=True, chunk=5, eval_chunk=5))
 
 
 @pytest.mark.parametrize(
