@@ -109,12 +109,24 @@ def explain(error: BaseException) -> str:
     text = shorten(text)
     if isinstance(error, SyntaxError):
         return f"SyntaxError: {error.msg} ({Path(error.filename or '?').name}:{error.lineno})"
+    where = location(error)
+    return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
+
+
+def location(error: BaseException) -> str:
+    """Return the user's line that led to an exception, or the line that raised it if there is none.
+
+    Args:
+        error: The exception.
+
+    Returns:
+        Such as `` (model.py:12)``; empty if the exception was not raised by a file.
+    """
     frames = [
         frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")
     ]
     frames = [frame for frame in frames if is_user_file(frame.filename)] or frames
-    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
+    return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
 
 
 def is_user_file(file: str) -> bool:

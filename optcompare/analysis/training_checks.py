@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from ..core.budget import Budget, Unit
 from ..core.formatting import percent
@@ -200,6 +201,7 @@ class RandomNumbers(CheckData):
     name = "shared random numbers"
     dataset: bool
     drawing: list[str]
+    _drawn: ClassVar[str] = "random numbers, such as dropout masks,"
 
     def sentence(self) -> str:
         """Describe the random numbers that all arms share."""
@@ -210,11 +212,19 @@ class RandomNumbers(CheckData):
             )
         if self.drawing:
             parts.append(
-                f"updates of {', '.join(self.drawing)} draw random numbers, such as dropout masks, from one "
-                "generator a trial, seeded alike for all arms of a seed: arms with the same batches draw the "
-                "same, arms with other batch sizes draw others"
+                f"updates of {', '.join(self.drawing)} draw {self._drawn} from one generator a trial, seeded "
+                "alike for all arms of a seed: arms with the same batches draw the same, arms with other "
+                "batch sizes draw others"
             )
         return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class OtherRandomNumbers(RandomNumbers):
+    """Describe the random numbers that arms share, where dropout masks come from a counter."""
+
+    name = "other shared random numbers"
+    _drawn: ClassVar[str] = "other random numbers"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .training_checks import DropoutMasks, RandomNumbers, RunningAverages
+from .training_checks import DropoutMasks, OtherRandomNumbers, RandomNumbers, RunningAverages
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class Traits:
     def random_numbers(self) -> list[RandomNumbers]:
         """Return a check of the random numbers that arms share; none if none are drawn."""
         drawn = self.dataset or bool(self.drawing)
-        return [RandomNumbers(self.dataset, list(self.drawing))] if drawn else []
+        kind = OtherRandomNumbers if self.masked else RandomNumbers
+        return [kind(self.dataset, list(self.drawing))] if drawn else []
 
     def masks(self) -> list[DropoutMasks]:
         """Return a check of the masks that are drawn from a counter; none if there are none."""

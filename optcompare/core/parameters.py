@@ -11,7 +11,6 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union
@@ -20,6 +19,7 @@ from ..errors import SpecError, shorten
 from .bounds import MAX_INT, MIN_INT
 from .file_paths import join_path_parts, quoting_hint
 from .grammar import Spec, quoted, split, unquoted
+from .type_hints import type_hints
 
 REQUIRED = inspect.Parameter.empty
 _WORDS = {"true": True, "yes": True, "false": False, "no": False}
@@ -53,25 +53,13 @@ def parameters(factory: Callable[..., Any], skip: int = 0) -> list[Parameter]:
     Returns:
         The parameters in order.
     """
-    hints = _type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+    hints = type_hints(factory.__init__ if inspect.isclass(factory) else factory)
     found = [
         Parameter(p.name, hints.get(p.name, Any), p.default)
         for p in inspect.signature(factory).parameters.values()
         if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     ]
     return found[skip:]
-
-
-def _type_hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """Return the annotations that can be evaluated, such as those without a name imported for typing only."""
-    with suppress(NameError, TypeError, AttributeError):
-        return typing.get_type_hints(function)
-    names, hints = getattr(inspect.unwrap(function), "__globals__", {}), {}
-    for name, annotation in getattr(function, "__annotations__", {}).items():
-        with suppress(NameError, TypeError, AttributeError):
-            alone = types.SimpleNamespace(__annotations__={name: annotation})
-            hints.update(typing.get_type_hints(alone, names))
-    return hints
 
 
 def bind(known: list[Parameter], spec: Spec, *, kind: str) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from ..analysis.certificate import Agreement, Check, Evidence, Reference
+from ..analysis.certificate import Agreement, Evidence, Reference
+from ..analysis.check import Check
 from ..analysis.traits import Traits
 from ..core.columns import RECORD_COLUMNS, TRIAL_COLUMNS, Outcome, Record
 from ..core.comparison import Trial

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..core.comparison import Trial
+from ..errors import shorten
 from ..planning.estimates import Estimate
 from ..training.lanes.cost_model import GROUP_SECONDS, Work, worth_lanes
 from ..training.lanes.families import WIDEST
@@ -18,7 +19,7 @@ from ..training.lanes.update_rules import Unsupported
 from ..training.state import LanesState, State, TrialState
 
 TaskTrainer = Literal["loop", "lanes"]
-_LONGEST = 240
+_FEW_UPDATES = "so few updates do not repay lanes"
 
 
 @dataclass(eq=False)
@@ -128,12 +129,12 @@ class Tasks:
         """
         if "lanes" not in state:
             if self._trainer != "loop":
-                self._fallbacks |= dict.fromkeys(trials, "it had begun in the loop")
+                self._fallbacks |= dict.fromkeys(trials, "a previous run began it in the loop")
                 self._fallbacks |= dict(self.lanes.grouped(trials)[1])
             return [Task("loop", trials, state)]
-        if self._workers or self.lanes.admit(trials).groups == [trials]:
+        if self._workers or (admitted := self.lanes.admit(trials)).groups == [trials]:
             return [Task("lanes", trials, _group_state(state["lanes"]))]
-        self.explain([(trial, "they no longer fit together") for trial in trials])
+        self.explain([(trial, admitted.why_apart) for trial in trials])
         return [Task("loop", [trial], lane) for trial, lane in zip(trials, state["lanes"], strict=True)]
 
     def prolonged(self, trials: Sequence[Trial], states: Callable[[Trial], TrialState]) -> Iterator[Task]:
@@ -156,12 +157,8 @@ class Tasks:
         by_length = sorted(groups, key=lambda group: self.work(group).updates, reverse=self._longest_first)
         for group in by_length:
             if not self._repays(group):
-                self._report(
-                    f"{_arms(group)}: in the loop, {_trials(len(group))} of few updates do not repay lanes"
-                )
-                self._fallbacks |= dict.fromkeys(
-                    group, "its group makes few updates, which do not repay lanes"
-                )
+                self._report(_instead(_arms(group), len(group), _FEW_UPDATES))
+                self._fallbacks |= dict.fromkeys(group, _FEW_UPDATES)
                 continue
             if self._workers:
                 split.append(shares(group, self._workers))
@@ -258,7 +255,7 @@ class Tasks:
             note: Whether to add a note, too, if the user chose lanes or the run takes long without them.
         """
         lines: dict[tuple[str, str], list[Trial]] = {}
-        self._fallbacks |= {trial: why[:_LONGEST] for trial, why in refused}
+        self._fallbacks |= {trial: shorten(why) for trial, why in refused}
         for trial, why in refused:
             lines.setdefault((trial.arm.label, why), []).append(trial)
         for (label, why), group in lines.items():
@@ -288,7 +285,7 @@ def shares(group: list[Trial], workers: int) -> list[list[Trial]]:
 
 
 def _instead(label: str, count: int, why: str) -> str:
-    return f"{label}: {_trials(count)} in the loop instead of lanes: {why[:_LONGEST]}"
+    return f"{label}: {_trials(count)} in the loop instead of lanes: {shorten(why)}"
 
 
 def _arms(group: Sequence[Trial]) -> str:

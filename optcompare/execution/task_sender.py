@@ -189,7 +189,7 @@ def readmitted(task: Task, admitted: Admitted, tasks: Tasks, queue: Queue) -> It
         A result without records, if the group has a state: its lanes continue on the loop.
     """
     if task.state is not None:
-        yield to_loop(task, "they no longer fit together")
+        yield to_loop(task, admitted.why_apart)
         return
     tasks.explain(admitted.refused, note=not admitted.slower)
     for trial, _ in reversed(admitted.refused):

@@ -94,7 +94,7 @@ class LaneRule:
             weights. None: the weight itself.
 
     Raises:
-        PluginError: There is memory without ``advance``, or no ``lr``.
+        PluginError: Names are given as a text, there is memory without ``advance``, or no ``lr``.
     """
 
     update: Callable[[Tensor, Tensor, LaneState, Rates, Flags], tuple[Tensor, LaneState]]
@@ -109,6 +109,9 @@ class LaneRule:
     evaluated: Callable[[Tensor, LaneState, Numbers, Flags], Tensor] | None = None
 
     def __post_init__(self) -> None:
+        for field in ("numbers", "flags", "ignored"):
+            if isinstance(names := getattr(self, field), str):
+                raise PluginError(f"{field} of a LaneRule is a tuple of names, got '{names}'")
         if (self.memory is None) != (self.advance is None):
             raise PluginError("a LaneRule has memory and advance, or neither")
         if "lr" not in self.numbers:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..errors import USER_CODE_ERRORS, PluginError, explain
+from ..errors import USER_CODE_ERRORS, PluginError, explain, shorten
 from ..interfaces.lane_rule import LaneRule
 from ..interfaces.lane_rules import RegisteredRule, class_path
 from . import hookspecs
@@ -32,20 +32,34 @@ def registered_rules(implementation: pluggy.HookImpl) -> list[RegisteredRule]:
         rules = implementation.function()
     except USER_CODE_ERRORS as error:
         raise PluginError(f"plugin {plugin}: {_HOOK} failed: {explain(error)}") from error
-    rule = f"plugin {plugin}: {_HOOK} must return a mapping of optimizer class to LaneRule"
+    who = f"plugin {plugin}: {_HOOK}"
     if not isinstance(rules, Mapping):
-        raise PluginError(f"{rule}, got a {type(rules).__name__}")
+        kind = type(rules).__name__
+        raise PluginError(f"{who} must return a mapping of optimizer class to LaneRule, got a {kind}")
     for optimizer, value in rules.items():
-        if not ((isinstance(optimizer, type) or _is_path(optimizer)) and _is_rule(value)):
-            raise PluginError(f"{rule}, or of their dotted paths; got {optimizer!r}: {value!r}")
+        if wrong := _fault(optimizer, value):
+            raise PluginError(
+                f"{who} must map optimizer classes (or dotted paths) to LaneRules (or dotted paths); {wrong}"
+            )
     return [
         RegisteredRule(class_path(optimizer) if isinstance(optimizer, type) else optimizer, value, plugin)
         for optimizer, value in rules.items()
     ]
 
 
-def _is_rule(value: Any) -> bool:
-    return isinstance(value, LaneRule) or _is_path(value)
+def _fault(optimizer: Any, value: Any) -> str:
+    """Return what is wrong with a key and its value; empty if nothing is."""
+    if not (isinstance(optimizer, type) or _is_path(optimizer)):
+        return f"the key {_named(optimizer)} is neither"
+    if not (isinstance(value, LaneRule) or _is_path(value)):
+        name = optimizer.__name__ if isinstance(optimizer, type) else optimizer
+        return f"the value for {name} is {_named(value)}"
+    return ""
+
+
+def _named(value: Any) -> str:
+    """Return a text in quotes, and the kind of anything else, whose repr may be long."""
+    return f"'{shorten(value)}'" if isinstance(value, str) else f"of type {type(value).__name__}"
 
 
 def _is_path(value: Any) -> bool:

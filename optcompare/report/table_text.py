@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from ..analysis.certificate import Check
+from ..analysis.check import Check
 from ..core.formatting import duration
 
 Cells = list[str]

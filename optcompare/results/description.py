@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..analysis.certificate import Check
+from ..analysis.check import Check
 from ..core.comparison import Comparison
 
 

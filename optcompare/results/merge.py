@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from ..analysis.certificate import Check
+from ..analysis.check import Check
 from ..analysis.statistics import final_columns
 from ..core.columns import run_key
 from ..core.comparison import Comparison

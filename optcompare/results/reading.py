@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from ..analysis.certificate import Check
+from ..analysis.check import Check
 from ..analysis.looks import History
-from ..core.columns import PATHS_SCHEMA, PLANE_SCHEMA, RECORD_COLUMNS, TRIAL_COLUMNS, TableSchema
+from ..core.columns import PATHS_SCHEMA, PLANE_SCHEMA, RECORD_COLUMNS, TRIAL_COLUMNS
 from ..core.comparison import Comparison
+from ..core.table_schema import TableSchema
 from ..errors import ComparisonError, RunDirectoryError
 from ..storage import run_dir
 from ..storage.looks_file import read_looks

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
-from ..analysis.certificate import Check
+from ..analysis.check import Check
 from ..analysis.claims import claims_as_rows, past_look
 from ..analysis.looks import History, Look, PastLook
 from ..analysis.lr_scores import rate_scores

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..core.bounds import MAX_INT
-from ..core.columns import FLAG, NUMBER, OTHER, TEXT, WHOLE, Kind, TableSchema
 from ..core.regular_files import open_regular
+from ..core.table_schema import FLAG, NUMBER, OTHER, TEXT, WHOLE, Kind, TableSchema
 from ..errors import RunDirectoryError
 
 _MOST_COLUMNS = 5_000

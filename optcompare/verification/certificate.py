@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from ..analysis.certificate import Agreement, Check, Evidence, Reference
+from ..analysis.certificate import Agreement, Evidence, Reference
+from ..analysis.check import Check
 from ..analysis.start_checks import Coverage
 from ..analysis.traits import Traits
 from ..core.columns import run_key

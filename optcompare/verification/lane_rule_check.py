@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import io
 import itertools
+import re
 from collections.abc import Callable, Sequence
 
 import torch
@@ -67,9 +68,11 @@ def check_lane_rule(
         The evidence in words.
 
     Raises:
-        PluginError: The rule trains otherwise; the message says at which point.
+        PluginError: It is no LaneRule, or trains otherwise; the message says at which point.
         OptcompareError: The optimizer cannot train the model.
     """
+    if not isinstance(rule, LaneRule):
+        raise PluginError(f"check_lane_rule() needs a LaneRule, got a {type(rule).__name__}")
     registry = Registry.load()
     kind, factory = _class_of(registry, optimizer, [model] if model else [_perceptron, _matrices])
     question = Question(
@@ -105,7 +108,8 @@ class _Check:
             admitted = self._lanes.admit(group)
             refused = [*refused, *admitted.refused]
         if refused:
-            raise PluginError(f"the lane rule of {self._name} is refused: {refused[0][1]}")
+            why = re.sub(rf"^the lane rule(?: of {re.escape(self._name)})?(?! of)", "it", refused[0][1])
+            raise PluginError(f"the lane rule of {self._name} is refused: {why}")
         worst = 0.0
         for group in groups:
             records, states = self._in_lanes(group)

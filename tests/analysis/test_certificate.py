@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from optcompare.analysis.certificate import KINDS, Check
+from optcompare.analysis.check import KINDS, Check
 from optcompare.analysis.start_checks import (
     Coverage,
     DataSplit,
@@ -19,6 +19,7 @@ from optcompare.analysis.training_checks import (
     DropoutMasks,
     EqualBudgets,
     EqualTuning,
+    OtherRandomNumbers,
     RandomNumbers,
     RunningAverages,
     TrainersAgree,
@@ -100,6 +101,12 @@ BUDGET = EqualBudgets("epochs", 2, "", 9, 0, 0.0, 2.0, 2.0, None, 0)
             "what a sample of the Dataset draws follows from seed, epoch and sample, alike for all arms",
         ),
         (
+            OtherRandomNumbers(False, ["full"]),
+            True,
+            "updates of full draw other random numbers from one generator a trial, seeded alike for all arms "
+            "of a seed: arms with the same batches draw the same, arms with other batch sizes draw others",
+        ),
+        (
             DropoutMasks(["AlphaDropout", "Dropout"]),
             True,
             "masks of AlphaDropout, Dropout come from a counter (Threefry), by seed, update and layer, alike "
@@ -115,7 +122,7 @@ def test_a_sentence_is_made_from_the_data_and_both_are_read_as_they_were_saved(d
 
 
 def test_the_names_of_checks_tell_their_kinds_apart():
-    assert len(KINDS) == 13
+    assert len(KINDS) == 14
     assert all(name == kind.name for name, kind in KINDS.items())
 
 

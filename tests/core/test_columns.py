@@ -6,14 +6,8 @@ import pandas as pd
 import pytest
 
 from optcompare import compare
-from optcompare.core.columns import (
-    GOAL_COLUMNS,
-    NUMBER,
-    RECORDS_SCHEMA,
-    TABLES,
-    TRIALS_SCHEMA,
-    TableSchema,
-)
+from optcompare.core.columns import GOAL_COLUMNS, RECORDS_SCHEMA, TABLES, TRIALS_SCHEMA
+from optcompare.core.table_schema import NUMBER, TableSchema
 
 _OF_DTYPES = {"string": pd.api.types.is_string_dtype, "int64": pd.api.types.is_integer_dtype}
 _OF_DTYPES |= {"float64": pd.api.types.is_numeric_dtype, "bool": pd.api.types.is_bool_dtype}

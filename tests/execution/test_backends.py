@@ -140,8 +140,8 @@ def test_lanes_that_a_worker_refuses_go_to_the_loop():
     result = compare(small_workload(model=dropping), **settings, trainer="lanes", jobs=2)
     same(result, whole)
     why = (
-        "the model or the loss draws random numbers by itself, which lanes cannot draw as the loop does; "
-        "with trainer lanes they draw the masks of layers such as nn.Dropout"
+        "the model or the loss draws random numbers in its own code (such as F.dropout); "
+        "lanes can draw only the masks of layers such as nn.Dropout"
     )
     assert result.notes == [f"mini:3: 3 trials in the loop instead of lanes: {why}"]
 

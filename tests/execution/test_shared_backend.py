@@ -14,6 +14,7 @@ from concurrent.futures import wait
 from dataclasses import dataclass
 
 import pytest
+import torch
 from torch import nn
 
 from optcompare import Strategy, compare
@@ -78,6 +79,10 @@ def test_trials_of_the_loop_end_in_the_same_bits(two, monkeypatch, seconds):
     assert shared.notes == whole.notes
 
 
+class OwnSGD(torch.optim.SGD):
+    """Has no lane rule, so that its trials run in the loop."""
+
+
 def program(task):
     return task.trials[0].arm.strategy.label
 
@@ -86,8 +91,8 @@ def program(task):
 def test_tuned_lanes_and_trials_of_the_loop_end_in_the_same_bits(two):
     """Groups of lanes stay whole, and those of one program in one process: their width may change bits."""
     model = lambda: nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1))  # noqa: E731
-    question = {"strategies": ["mini:3", "full", Growing()], "tune": 6, "seeds": 5, "epochs": 6}
-    question |= {"trainer": "lanes"}
+    question = {"strategies": ["mini:3", "full"], "optimizers": ["sgd", OwnSGD], "tune": 6, "seeds": 5}
+    question |= {"epochs": 6, "trainer": "lanes"}
     whole = compare(small_workload(model=model), **question, jobs=1)
     shared = compare(small_workload(model=model), **question)
     same(shared, whole)

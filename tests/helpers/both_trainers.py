@@ -25,14 +25,17 @@ ROW = [
 TRIAL = ["phase", "arm", "lr", "seed", "status", "weights_sha256", "order_sha256", "updates", "samples"]
 
 
-def both(workload, strategies="mini:4", optimizers="sgd", **question):
-    """The answers of lanes and of the loop to one question."""
+def both(workload, strategies="mini:4", optimizers="sgd", *, may_fail=False, **question):
+    """The answers of lanes and of the loop to one question; lanes must not fail unless ``may_fail``."""
     budget = {} if {"epochs", "samples"} & question.keys() else {"updates": 20}
     question = {"seeds": 3, "dtype": "float64", **budget, **question}
-    return [
+    answers = [
         compare(workload, strategies, optimizers, trainer=trainer, **question)
         for trainer in ("lanes", "loop")
     ]
+    failed = {why for why in answers[0].trials["fallback"] if why.startswith("lanes failed")}
+    assert may_fail or not failed, failed
+    return answers
 
 
 def rows(table, columns):

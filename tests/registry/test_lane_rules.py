@@ -79,8 +79,10 @@ def test_two_plugins_with_a_rule_for_one_class_are_both_named(keys):
     ("value", "message"),
     [
         ([], "must return a mapping of optimizer class to LaneRule, got a list"),
-        ({"sgd": RULE}, "or of their dotted paths; got 'sgd': LaneRule"),
-        ({torch.optim.SGD: print}, "or of their dotted paths; got .*SGD"),
+        ({"sgd": RULE}, r"must map .* to LaneRules \(or dotted paths\); the key 'sgd' is neither$"),
+        ({RULE: RULE}, "the key of type LaneRule is neither$"),
+        ({torch.optim.SGD: print}, "the value for SGD is of type builtin_function_or_method$"),
+        ({"torch.optim.SGD": "rule"}, "the value for torch.optim.SGD is 'rule'$"),
     ],
 )
 def test_what_is_no_rule_is_refused_with_the_plugin(value, message):

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from optcompare.analysis.certificate import Check
+from optcompare.analysis.check import Check
 from optcompare.analysis.paired import pairs
 from optcompare.analysis.paired_tests import PairedTests
 from optcompare.analysis.summary import short_summary

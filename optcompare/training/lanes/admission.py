@@ -60,6 +60,14 @@ class Admitted:
     refused: list[tuple[Trial, str]] = field(default_factory=list)
     slower: bool = False
 
+    @property
+    def why_apart(self) -> str:
+        """Return why lanes of a previous run do not continue as one group."""
+        if not self.refused:
+            return "the lanes of the previous run do not fit into memory together"
+        why = self.refused[0][1]
+        return f"a trial of its group is refused: {why}" if self.groups else why
+
 
 class Admission:
     """Compare lanes with the loop trainer, and split groups so that they fit into memory.

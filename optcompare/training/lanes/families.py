@@ -23,7 +23,7 @@ from .followed_path import followed_columns
 from .memory import lanes_that_fit
 from .program import Blueprint
 from .program_cache import Programs
-from .refusals import refuse_dropout, refuse_whole_metrics
+from .refusals import refuse_dropout, refuse_masked_statistics, refuse_whole_metrics
 from .statistics import StatsPrograms
 from .update_rules import Settings, Unsupported, settings_of
 
@@ -141,8 +141,10 @@ class Families:
                 raise Unsupported(
                     "the model changes gradients by hooks of its weights, which lanes do not call"
                 )
-            sizes = _first_sizes(run)
             needs = run.strategy.needs if run.strategy.adaptive else None
+            if masked:
+                refuse_masked_statistics(needs or ())
+            sizes = _first_sizes(run)
             batch = cast(TensorSource, run.source).batch
             blueprint = Blueprint(
                 run.workload,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .update_rules import Settings, numbers_of_group
+from ...errors import location
+from .update_rules import Settings, Unsupported, numbers_of_group
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -133,14 +135,15 @@ class LanesOptimizer:
         for number, group in enumerate(self._groups):
             named = zip(self._rate_names, rates, strict=True)
             own, flags = {name: rate for (owner, name), rate in named if owner == number}, self._flags[number]
-            if self._rule.advance is not None:
-                advanced, joining = self._rule.advance(memories[number], own, flags)
-                memories[number] = dict(advanced)
-                own |= {name: rate.to(self._dtype) for name, rate in joining.items()}
-            for place in group.weights:
-                new[place], states[place] = self._rule.update(
-                    weights[place], grads[place], states[place], own, flags
-                )
+            with _values_refused():
+                if self._rule.advance is not None:
+                    advanced, joining = self._rule.advance(memories[number], own, flags)
+                    memories[number] = dict(advanced)
+                    own |= {name: rate.to(self._dtype) for name, rate in joining.items()}
+                for place in group.weights:
+                    new[place], states[place] = self._rule.update(
+                        weights[place], grads[place], states[place], own, flags
+                    )
         after = [state[name] for names, state in zip(self._names, states, strict=True) for name in names]
         after += [memory[name] for memory in memories for name in self._memory]
         return new, [
@@ -163,11 +166,12 @@ class LanesOptimizer:
         states, _ = self._parts(columns)
         flat = {name: value.to(self._dtype) for name, value in zip(self.numbers, numbers, strict=True)}
         own = [numbers_of_group(flat, number) for number in range(len(self._groups))]
-        return [
-            self._rule.evaluated(weight, states[place], own[number], self._flags[number])
-            for place, weight in enumerate(weights)
-            for number in [self._group_of[place]]
-        ]
+        with _values_refused():
+            return [
+                self._rule.evaluated(weight, states[place], own[number], self._flags[number])
+                for place, weight in enumerate(weights)
+                for number in [self._group_of[place]]
+            ]
 
     @property
     def has_modes(self) -> bool:
@@ -202,3 +206,19 @@ class LanesOptimizer:
         rest = iter(columns)
         states = [{name: next(rest) for name in names} for names in self._names]
         return states, [{name: next(rest) for name in self._memory} for _ in self._groups]
+
+
+@contextmanager
+def _values_refused() -> Iterator[None]:
+    """Explain torch's errors about values of tensors, which a mapped function cannot know, in plain words."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if "data-dependent control flow" in text:
+            what, instead = "branches on the value of a tensor", "use torch.where"
+        elif "vmap over calling .item()" in text:
+            what, instead = "reads the value of a tensor", "compute with the tensor itself"
+        else:
+            raise
+        raise Unsupported(f"the lane rule {what}{location(error)}; {instead}") from error

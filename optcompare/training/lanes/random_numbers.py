@@ -42,6 +42,6 @@ def random_numbers_refused() -> Iterator[None]:
         if "randomness" not in str(error):
             raise
         raise Unsupported(
-            "the model or the loss draws random numbers by itself, which lanes cannot draw as the loop does; "
-            "with trainer lanes they draw the masks of layers such as nn.Dropout"
+            "the model or the loss draws random numbers in its own code (such as F.dropout); "
+            "lanes can draw only the masks of layers such as nn.Dropout"
         ) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -33,6 +35,19 @@ def refuse_dropout(model: nn.Module, trainer: TrainerName) -> None:
                 f"{type(module).__name__} draws its masks from the generator of the trial, as lanes cannot"
                 + ("; with trainer lanes they come from a counter" if masked else "")
             )
+
+
+def refuse_masked_statistics(needs: Sequence[str]) -> None:
+    """Refuse statistics of a model whose dropout masks come from a counter.
+
+    Args:
+        needs: What the adaptive strategy needs; ``lr`` is no statistic.
+
+    Raises:
+        Unsupported: It needs statistics.
+    """
+    if set(needs) - {"lr"}:
+        raise Unsupported("statistics of adaptive strategies do not draw dropout masks in lanes")
 
 
 def refuse_whole_metrics(run: TrialRun) -> None:

@@ -127,7 +127,10 @@ def clipped(grads: Sequence[Tensor], clip: float) -> list[Tensor]:
 def _refuse_unknown(rule: LaneRule, group: Mapping[str, Any], kind: str) -> None:
     known = {"params", *rule.numbers, *rule.flags, *rule.ignored, *(rule.memory or ())}
     if unknown := sorted(set(group) - known):
-        raise Unsupported(f"the lane rule of {kind} does not know its setting {unknown[0]}")
+        raise Unsupported(
+            f"the lane rule of {kind} does not name the setting {unknown[0]}; add it to numbers, flags or "
+            "ignored"
+        )
 
 
 def _setting(optimizer: torch.optim.Optimizer, group: Mapping[str, Any], name: str) -> Any:

@@ -244,7 +244,7 @@ REFUSED = {
             "model": lambda: nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1)),
             "strategies": "grab:4",
         },
-        "the model or the loss draws random numbers by itself",
+        "statistics of adaptive strategies do not draw dropout masks in lanes",
     ),
 }
 

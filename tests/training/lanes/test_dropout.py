@@ -193,13 +193,13 @@ class Again(nn.Dropout):
 OTHERS = {
     "a function": (
         dropping,
-        "the model or the loss draws random numbers by itself, which lanes cannot draw as the loop does; "
-        "with trainer lanes they draw the masks of layers such as nn.Dropout",
+        "the model or the loss draws random numbers in its own code (such as F.dropout); "
+        "lanes can draw only the masks of layers such as nn.Dropout",
     ),
     "a layer and a function": (
         lambda: nn.Sequential(nn.Dropout(0.5), Drops(3, 1)),
-        "the model or the loss draws random numbers by itself, which lanes cannot draw as the loop does; "
-        "with trainer lanes they draw the masks of layers such as nn.Dropout",
+        "the model or the loss draws random numbers in its own code (such as F.dropout); "
+        "lanes can draw only the masks of layers such as nn.Dropout",
     ),
     "a subclass": (
         model_with(Again(0.5)),
@@ -214,6 +214,18 @@ def test_other_random_numbers_go_to_the_loop_with_a_plain_reason(case):
     lanes = compare(small_workload(model=model), "mini:4", seeds=3, epochs=2, trainer="lanes")
     assert trainers(lanes) == {"loop"}
     assert lanes.notes == [f"mini:4: 3 trials in the loop instead of lanes: {why}"]
+
+
+def test_the_certificate_says_which_random_numbers_come_from_the_generator():
+    model, _ = OTHERS["a layer and a function"]
+    lanes, loop = both(small_workload(model=model), seeds=2, epochs=1)
+    details = [{check.name: check.detail for check in result.certificate} for result in (lanes, loop)]
+    seed = "from one generator a trial, seeded alike"
+    drawn = details[0]["other shared random numbers"]
+    assert drawn.startswith(f"updates of mini:4 draw other random numbers {seed}")
+    assert "dropout masks" in details[0]
+    drawn = details[1]["shared random numbers"]
+    assert drawn.startswith(f"updates of mini:4 draw random numbers, such as dropout masks, {seed}")
 
 
 def test_a_run_is_verified_and_resumed_with_its_masks(tmp_path, monkeypatch, capsys):

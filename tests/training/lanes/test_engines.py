@@ -84,7 +84,7 @@ class TestAuto:
         )
         assert trainers(result) == {"loop"}
         assert said == [
-            f"{arm}: in the loop, 10 trials of few updates do not repay lanes"
+            f"{arm}: 10 trials in the loop instead of lanes: so few updates do not repay lanes"
             for arm in ("full", "mini:2", "single")
         ]
         assert result.environment["trainers"] == said

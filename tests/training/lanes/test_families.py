@@ -5,6 +5,7 @@ note.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 
 import pytest
@@ -15,7 +16,9 @@ from torch import nn
 
 from optcompare import Strategy, compare
 from optcompare.execution.scheduler import Tasks
+from optcompare.planning.estimates import Estimate
 from optcompare.training.device import torch_settings
+from optcompare.training.lanes.admission import Admitted
 from optcompare.training.lanes.trainer import LanesTrainer
 from optcompare.training.lanes.updates import LanesUpdates
 from tests.helpers.both_trainers import agree, both, trainers
@@ -122,7 +125,8 @@ class TestModels:
         ],
     )
     def test_a_model_trains_as_in_the_loop(self, changes):
-        agree(*both(small_workload(**changes), "mini:4:tail=merge", "sgd:momentum=0.9"))
+        may_fail = "metrics" in changes or changes.get("model") is Recurrent
+        agree(*both(small_workload(**changes), "mini:4:tail=merge", "sgd:momentum=0.9", may_fail=may_fail))
 
     @pytest.mark.slow
     @pytest.mark.parametrize("measure", [0, pytest.param(1)])
@@ -145,7 +149,7 @@ class TestModels:
         lanes, loop = both(workload, "mini:4", dtype="float32")
         agree(lanes, loop, rtol=1e-5)
         assert trainers(lanes) == {"lanes"}
-        lanes, loop = both(workload, "mini:4", dtype="float32", chunk=3)
+        lanes, loop = both(workload, "mini:4", may_fail=True, dtype="float32", chunk=3)
         agree(lanes, loop, rtol=1e-5)
         assert trainers(lanes) == {"loop"}, "its weights cannot be read while lanes share a program"
 
@@ -222,7 +226,7 @@ FALLBACKS = {
     ),
     "dropout as a function": (
         {"model": dropping},
-        "the model or the loss draws random numbers by itself, which lanes cannot draw as the loop does",
+        "the model or the loss draws random numbers in its own code",
     ),
     "batches of other sizes for each seed": ({"strategies": [Differs()]}, "lanes failed: "),
     "a Dataset": (
@@ -235,7 +239,7 @@ FALLBACKS = {
     ),
     "random numbers": (
         {"model": lambda: Draws(3, 1)},
-        "the model or the loss draws random numbers by itself",
+        "the model or the loss draws random numbers in its own code",
     ),
     "decay of unused weights": (
         {"model": Unused, "optimizers": "sgd:weight_decay=0.1"},
@@ -253,7 +257,9 @@ class TestFallbacks:
         workload = small_workload(
             **{key: value for key, value in changes.items() if key not in ("strategies", "optimizers")}
         )
-        lanes, loop = both(workload, arms["strategies"], arms["optimizers"], updates=5)
+        lanes, loop = both(
+            workload, arms["strategies"], arms["optimizers"], may_fail="lanes failed" in reason, updates=5
+        )
         agree(lanes, loop, rtol=0)
         assert trainers(lanes) == {"loop"}
         assert all(re.match(reason, text) for text in lanes.trials["fallback"])
@@ -280,7 +286,7 @@ class TestFallbacks:
     def test_a_group_that_lanes_do_not_repay_is_named_in_the_table(self):
         result = compare(small_workload(), "mini:4", seeds=2, updates=5, trainer="auto")
         assert trainers(result) == {"loop"}
-        assert set(result.trials["fallback"]) == {"its group makes few updates, which do not repay lanes"}
+        assert set(result.trials["fallback"]) == {"so few updates do not repay lanes"}
 
     @pytest.mark.slow
     def test_a_rule_that_is_wrong_is_refused_by_the_check(self, monkeypatch):
@@ -330,7 +336,7 @@ class TestFallbacks:
             made(self, count, *rest)
 
         monkeypatch.setattr(LanesUpdates, "_count", breaks)
-        lanes, loop = both(small_workload(), "mini:4", "adam", epochs=5, measure=3, updates=None)
+        lanes, loop = both(small_workload(), "mini:4", "adam", may_fail=True, epochs=5, measure=3)
         assert trainers(lanes) == {"loop"}
         assert lanes.notes[0].startswith(
             "mini:4: 3 trials in the loop instead of lanes: lanes failed: RuntimeError: broken"
@@ -352,9 +358,9 @@ class TestFallbacks:
             return nn.functional.mse_loss(output, y)
 
         if fault == "strategy":
-            lanes, loop = both(small_workload(), [Ends(), "mini:4"], epochs=4, updates=None)
+            lanes, loop = both(small_workload(), [Ends(), "mini:4"], may_fail=True, epochs=4, updates=None)
         else:
-            lanes, loop = both(small_workload(loss=refuses), "mini:4", lr=[0.05, 2.0])
+            lanes, loop = both(small_workload(loss=refuses), "mini:4", may_fail=True, lr=[0.05, 2.0])
         assert set(loop.trials["status"]) == {"failed", "finished"}
         agree(lanes, loop)
 
@@ -365,14 +371,14 @@ class TestFallbacks:
                 raise MemoryError
             return nn.functional.mse_loss(output, y)
 
-        agree(*both(small_workload(loss=hungry), "full", chunk=5, eval_chunk=5))
+        agree(*both(small_workload(loss=hungry), "full", may_fail=True, chunk=5, eval_chunk=5))
 
 
 @pytest.mark.parametrize(
     ("trainer", "optimizer", "why"),
     [
         ("lanes", OwnSGD, "there is no lane rule for the optimizer OwnSGD"),
-        ("lanes", "sgd", "it had begun in the loop"),
+        ("lanes", "sgd", "a previous run began it in the loop"),
         ("loop", "sgd", ""),
     ],
 )
@@ -383,3 +389,29 @@ def test_a_trial_that_a_previous_run_began_in_the_loop_is_named(registry, traine
     with torch_settings(1):
         (task,) = tasks.resumed([trial], loop.run(trial, None).state())
         assert (task.trainer, tasks.fallback(trial)) == ("loop", why)
+
+
+@pytest.mark.parametrize(
+    ("refused", "groups", "why"),
+    [
+        (0, [1, 1, 1], "the lanes of the previous run do not fit into memory together"),
+        (3, [], f"{'word ' * 60}…"),
+        (1, [2], f"a trial of its group is refused: {'word ' * 53}…"),
+    ],
+)
+def test_lanes_of_a_previous_run_that_do_not_continue_together_are_named(
+    registry, monkeypatch, refused, groups, why
+):
+    loop = make_trainer(registry, small_workload(), ["mini:4"], trainer="lanes", seeds=range(3))
+    tasks = Tasks(LanesTrainer(loop, 1e9), [Estimate(loop.setup.comparison.arms[0], 20, 1.0)], [])
+    trials = loop.setup.comparison.trials()
+    rest = iter(trials[refused:])
+    admitted = Admitted(
+        [list(itertools.islice(rest, size)) for size in groups],
+        [(trial, "word " * 100) for trial in trials[:refused]],
+    )
+    monkeypatch.setattr(tasks.lanes, "admit", lambda trials: admitted)
+    state = {"lanes": [loop.run(trial, None).state() for trial in trials]}
+    with torch_settings(1):
+        assert [task.trainer for task in tasks.resumed(trials, state)] == ["loop"] * 3
+    assert {tasks.fallback(trial) for trial in trials} == {why}

@@ -167,6 +167,10 @@ def branching(weight, grad, state, rates, flags):
     return (weight, state) if grad.sum() > 0 else sign_update(weight, grad, state, rates, flags)
 
 
+def reading(weight, grad, state, rates, flags):
+    return weight - rates["lr"] * grad.sum().item(), state
+
+
 WRONG = {
     "no momentum": (
         {"update": without_state},
@@ -182,19 +186,23 @@ WRONG = {
     ),
     "a state that is not kept": (
         {"state": lambda weight, flags: {}, "update": lambda *given: (without_state(*given)[0], {})},
-        "the lane rule does not keep the optimizer's average",
+        "it does not keep the optimizer's average",
     ),
     "a count of its own": (
         {"counted": lambda updates: {"step": updates}},
-        "the lane rule keeps step, which the optimizer does not",
+        "it keeps step, which the optimizer does not",
     ),
     "an unknown setting": (
         {"numbers": ("lr",)},
-        "the lane rule of SignMomentum does not know its setting momentum",
+        "it does not name the setting momentum; add it to numbers, flags or ignored$",
     ),
     "a branch on values": (
         {"update": branching},
-        r"an update cannot be traced \(.*data-dependent control flow",
+        r"it branches on the value of a tensor \(test_lane_rules\.py:\d+\); use torch\.where$",
+    ),
+    "a value": (
+        {"update": reading},
+        r"it reads the value of a tensor \(test_lane_rules\.py:\d+\); compute with the tensor itself$",
     ),
     "no rates": (
         {"rates": lambda numbers, step: {"lr": numbers["lr"]}},
@@ -268,7 +276,7 @@ WRONG_AVERAGED = {
     ),
     "no count": (
         {"memory": None, "advance": None},
-        "the lane rule of Averaged does not know its setting count",
+        "it does not name the setting count; add it to numbers, flags or ignored$",
     ),
 }
 
@@ -313,6 +321,17 @@ def test_memory_without_advance_is_refused():
 def test_a_rule_without_a_learning_rate_is_refused():
     with pytest.raises(PluginError, match=r"a LaneRule has lr among its numbers, got \('momentum',\)"):
         LaneRule(update=sign_update, numbers=("momentum",))
+
+
+@pytest.mark.parametrize("field", ["numbers", "flags", "ignored"])
+def test_a_text_instead_of_names_is_refused(field):
+    with pytest.raises(PluginError, match=f"^{field} of a LaneRule is a tuple of names, got 'lr'$"):
+        LaneRule(update=sign_update, **{field: "lr"})
+
+
+def test_what_is_no_lane_rule_cannot_be_checked():
+    with pytest.raises(PluginError, match=r"^check_lane_rule\(\) needs a LaneRule, got a str$"):
+        check_lane_rule("x", SignMomentum)
 
 
 def test_the_default_rates_are_the_numbers():

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch._inductor.config as config
+from torch._inductor import cpp_builder
 from torch._inductor.cpp_builder import CppBuilder
 
 from optcompare.training.lanes.engines import scan
@@ -71,6 +72,14 @@ def test_an_error_in_the_wrapper_ends_the_compilation(builds):
 def test_torch_builds_as_before_after_the_context(builds):
     builds()
     assert CppBuilder.build is Builder.built
+
+
+@pytest.mark.parametrize("missing", ["build", "get_target_file_path", "CppBuilder"])
+def test_without_torchs_builder_files_are_built_as_usual(monkeypatch, missing):
+    monkeypatch.delattr(cpp_builder if missing == "CppBuilder" else CppBuilder, missing)
+    before = vars(CppBuilder).get("build")
+    with ThreadPoolExecutor(1) as aside, scan._wrapper_built(aside):
+        assert vars(CppBuilder).get("build") is before
 
 
 def test_another_thread_compiles_with_the_settings_of_this_one():

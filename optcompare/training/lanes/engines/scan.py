@@ -30,6 +30,7 @@ from .vmapped import flat_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch._inductor.cpp_builder import CppBuilder
     from torch.export import ExportedProgram
     from torch.fx import GraphModule
 
@@ -149,11 +150,14 @@ def _compiled(program: ExportedProgram, work: Path) -> Path:
 def _wrapper_built(aside: ThreadPoolExecutor) -> Iterator[None]:
     """Compile the wrapper in another thread within the context, at the same time as the kernels.
 
-    The linker waits for it. Other files than those that torch calls wrapper and library are built as usual.
+    The linker waits for it. Other files than those that torch calls wrapper and library are built as usual,
+    as are all files with a version of torch that builds them otherwise.
     """
-    from torch._inductor.cpp_builder import CppBuilder
-
-    build, wrappers = CppBuilder.build, list[Future[None]]()
+    cpp_builder = _cpp_builder()
+    if cpp_builder is None:
+        yield
+        return
+    build, wrappers = cpp_builder.build, list[Future[None]]()
 
     def build_or_submit(builder: CppBuilder) -> None:
         target = builder.get_target_file_path()
@@ -165,11 +169,21 @@ def _wrapper_built(aside: ThreadPoolExecutor) -> Iterator[None]:
                 wrapper.result()
         build(builder)
 
-    CppBuilder.build = build_or_submit  # type: ignore[assignment, method-assign]
+    cpp_builder.build = build_or_submit  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:
-        CppBuilder.build = build  # type: ignore[method-assign]
+        cpp_builder.build = build  # type: ignore[method-assign]
+
+
+def _cpp_builder() -> type[CppBuilder] | None:
+    """Return torch's class that builds files; None if this version of torch has no such class or methods."""
+    try:
+        from torch._inductor.cpp_builder import CppBuilder
+    except ImportError:
+        return None
+    known = hasattr(CppBuilder, "build") and hasattr(CppBuilder, "get_target_file_path")
+    return CppBuilder if known else None
 
 
 def _submit(aside: ThreadPoolExecutor, call: Callable[..., _Result], *arguments: object) -> Future[_Result]:
