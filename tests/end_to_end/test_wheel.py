@@ -4,7 +4,9 @@ it imports.
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -48,6 +50,10 @@ def imported(site: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_every_module_of_the_source_tree_is_in_the_wheel_and_imports(unpacked, tmp_path):
     done = imported(unpacked, tmp_path)
     modules = [path for top in ("optcompare", "plugins") for path in (ROOT / top).rglob("*.py")]
+    if importlib.util.find_spec("jax") is None:
+        xla = ROOT / "optcompare/training/lanes/engines/xla"
+        needing = re.compile("^(import|from) jax", re.MULTILINE)
+        modules = [path for path in modules if path.parent != xla or not needing.search(path.read_text("utf-8"))]
     assert (done.stdout, done.stderr) == (f"{len(modules)} modules imported\n", "")
     assert done.returncode == 0
 
