@@ -53,7 +53,9 @@ def test_every_module_of_the_source_tree_is_in_the_wheel_and_imports(unpacked, t
     if importlib.util.find_spec("jax") is None:
         xla = ROOT / "optcompare/training/lanes/engines/xla"
         needing = re.compile("^(import|from) jax", re.MULTILINE)
-        modules = [path for path in modules if path.parent != xla or not needing.search(path.read_text("utf-8"))]
+        modules = [
+            path for path in modules if path.parent != xla or not needing.search(path.read_text("utf-8"))
+        ]
     assert (done.stdout, done.stderr) == (f"{len(modules)} modules imported\n", "")
     assert done.returncode == 0
 
