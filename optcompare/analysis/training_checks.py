@@ -140,7 +140,7 @@ class TrainersAgree(CheckData):
         """Return the number of trials of each trainer, and the difference between both trainers."""
         parts = [f"{count(number, 'trial')} {_TRAINERS[trainer]}" for trainer, number in self.trials.items()]
         if self.engines:
-            parts.append(f"lanes by {', '.join(f'{name} {number}' for name, number in self.engines.items())}")
+            parts.append(", ".join(f"{number} run by {name}" for name, number in self.engines.items()))
         if self.trials.keys() - {"loop"}:
             parts.append(
                 f"the first updates of {count(self.checked, 'lane')}, made by both, differ by at most "

@@ -47,7 +47,7 @@ class CompilerCost:
     repaid: float
 
 
-COMPILERS: dict[CompilerName, CompilerCost] = {
+COSTS: dict[CompilerName, CompilerCost] = {
     "xla": CompilerCost(0.9, 1.5e-3, 1.0),
     "inductor": CompilerCost(12.0, 0.0, 0.5),
 }
@@ -92,7 +92,7 @@ def worth_tracing(updates: float) -> bool:
 
 def worth_compiling(compiler: CompilerName, updates: float, operations: int) -> bool:
     """Return whether this many updates, each a graph of ``operations``, repay compiling the program."""
-    cost = COMPILERS[compiler]
+    cost = COSTS[compiler]
     seconds = cost.seconds + cost.operation * operations
     return updates * operations * OPERATION_SECONDS >= cost.repaid * seconds
 
@@ -101,5 +101,5 @@ def _gain(work: Work, compiler: CompilerName) -> float:
     """Return the seconds that a compiled program saves of the dispatch in the loop, even of a single lane."""
     if not worth_compiling(compiler, work.updates, _OPERATIONS):
         return 0.0
-    cost = COMPILERS[compiler]
+    cost = COSTS[compiler]
     return work.lanes * work.updates * DISPATCH_SECONDS - cost.seconds - cost.operation * _OPERATIONS

@@ -453,7 +453,7 @@ class TestChoice:
         agree(lanes, loop)
         assert set(lanes.trials["engine"]) == levels
         assert set(loop.trials["engine"]) == {""}
-        assert f"lanes by {engine} 3" in str(lanes.certificate)
+        assert f"3 run by {engine}" in str(lanes.certificate)
 
     def test_another_engine_is_refused(self):
         with pytest.raises(

@@ -23,7 +23,7 @@ from optcompare.training.lanes.trainer import LanesTrainer
 from optcompare.training.lanes.updates import LanesUpdates
 from tests.helpers.both_trainers import agree, both, trainers
 from tests.helpers.trials import make_trainer
-from tests.helpers.workloads import dropping, small_workload
+from tests.helpers.workloads import Anneals, dropping, small_workload
 
 
 class InTraining(nn.Module):
@@ -158,20 +158,6 @@ class TestModels:
         before = workload.train[0].clone()
         compare(workload, "mini:4", seeds=2, updates=3, trainer="lanes")
         assert torch.equal(workload.train[0], before)
-
-
-class Anneals(nn.Module):
-    """Counts its updates in a buffer of whole numbers that it assigns anew."""
-
-    def __init__(self):
-        super().__init__()
-        self.out = nn.Linear(3, 1)
-        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
-
-    def forward(self, x):
-        if self.training:
-            self.steps = self.steps + 1
-        return self.out(x) / (1 + 0.05 * self.steps.double())
 
 
 def test_a_buffer_that_is_assigned_anew_is_carried_on():

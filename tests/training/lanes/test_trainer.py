@@ -410,7 +410,7 @@ class TestEvidence:
         check, alone = lanes.certificate[-1], loop.certificate[-1]
         assert (check.name, check.held) == ("fast and reference trainers agree", True)
         pattern = (
-            r"2 trials in lanes; 2 trials in the loop; lanes by vmapped 2; "
+            r"2 trials in lanes; 2 trials in the loop; 2 run by vmapped; "
             r"the first updates of 2 lanes, made by both, "
             r"differ by at most (\d\.\de[-+]\d\d) of the weights' norm \(allowed: 1e-12\)"
         )
