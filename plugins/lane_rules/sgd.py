@@ -16,7 +16,9 @@ def _sgd_state(weight: Tensor, flags: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _sgd_rates(numbers: Mapping[str, Tensor], step: Tensor) -> dict[str, Tensor]:
-    undamped = torch.where(step == 1, 1.0, 1 - numbers["dampening"])  # the first gradient is not dampened
+    undamped = 1 - numbers["dampening"]
+    if bool((numbers["dampening"] != 0).any()):
+        undamped = torch.where(step == 1, 1.0, undamped)  # the first gradient is not dampened
     return {**{name: numbers[name] for name in ("lr", "momentum", "weight_decay")}, "undamped": undamped}
 
 

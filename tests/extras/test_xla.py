@@ -106,6 +106,16 @@ class TestAgreement:
         agree(*both(small_workload(), "single", engine="xla"), rtol=1e-10)
 
     @pytest.mark.slow
+    @pytest.mark.parametrize(
+        ("optimizer", "schedule"),
+        [("sgd:momentum=0.9:dampening=0.5", "none"), ("sgd", "step"), ("adam", "cosine")],
+    )
+    def test_rates_that_change_with_updates_are_those_of_the_loop(self, optimizer, schedule):
+        lanes, loop = both(small_workload(), "mini:4", optimizer, schedule=schedule, engine="xla")
+        agree(lanes, loop, rtol=1e-10)
+        assert engines(lanes) == {"xla"}
+
+    @pytest.mark.slow
     def test_a_run_that_goes_on_keeps_its_engine(self, tmp_path, monkeypatch):
         question = {"seeds": 2, "dtype": "float64", "trainer": "lanes"}
         compare(small_workload(), "mini:4", epochs=4, engine="xla", out=tmp_path / "run", **question)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from ...core.comparison import Trial
+from ...core.schedule import depends_on_budget
 from ...interfaces.optimizer import build
 from ..data import MappedSource, TensorSource
 from ..loop.adaptive_batches import AdaptiveBatches
@@ -154,6 +155,7 @@ class Families:
                 trial.arm.clip,
                 batch,
                 masked,
+                depends_on_budget(trial.arm.schedule),
             )
             loop = self.loop.on_split_of(trial.seed)
             rows = min(self.setup.comparison.eval_chunk, max(source.n for source in loop.sources.values()))

@@ -38,6 +38,7 @@ class Blueprint:
         clip: The norm to which gradients are clipped; None: gradients are not clipped.
         batch: A function that builds a batch from selected rows of each tensor of the data.
         masked: Whether dropout masks come from a counter; else the model must not draw any.
+        scheduled: Whether the learning rate changes during training.
     """
 
     def __init__(
@@ -49,9 +50,10 @@ class Blueprint:
         clip: float | None = None,
         batch: Callable[[Sequence[Tensor]], Any] = tuple,
         masked: bool = False,
+        scheduled: bool = False,
     ) -> None:
         self.workload, self.chunk, self.clip, self.batch = workload, chunk, clip, batch
-        model = make()
+        self._scheduled, model = scheduled, make()
         self._objective = MeanLoss(workload, model)
         self._masks = CounterMasks(model) if masked else None
         self._outputs = Outputs(make(), workload)
@@ -128,6 +130,8 @@ class Blueprint:
     ) -> Carry:
         """Return the rates of the next updates, [count, R] each in the dtype of the weights.
 
+        A rate that is the same for all updates of training has one row, [1, R].
+
         If dropout masks come from a counter, the two words of their keys follow, int64[count, R] each.
 
         Args:
@@ -143,7 +147,10 @@ class Blueprint:
         factors = torch.tensor(schedule, dtype=torch.float64, device=numbers[0].device)[:, None]
         rates = self.optimizer.rates(numbers, step, factors if schedule else None)
         lanes = len(numbers[0])
-        rates = [rate.expand(count, lanes).contiguous() for rate in rates]
+        rates = [
+            rate.expand(count if rate.ndim > 1 or self._scheduled else 1, lanes).contiguous()
+            for rate in rates
+        ]
         if self._masks is not None:
             rates += mask_keys(seeds or [0] * lanes, updates, count, numbers[0].device)
         return rates

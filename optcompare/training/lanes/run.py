@@ -164,6 +164,8 @@ class LanesRun:
 
     def _end(self, numbers: Sequence[int]) -> None:
         """Freeze lanes that have ended, with what is measured at the end alone."""
+        if not numbers:
+            return
         finished = [number for number in numbers if self.lanes[number].progress.status == "finished"]
         watch = Clock(self._device)
         try:

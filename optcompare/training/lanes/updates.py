@@ -55,6 +55,7 @@ class LanesUpdates:
         self._loaded: tuple[EngineProgram, Any] | None = None
         self._numbers = columns([numbers[place] for place in self._places], blueprint.numbers, self._device)
         self._seeds = [lanes[place].trial.seed for place in self._places]
+        self._constant_rates: Carry | None = None
         schedule = lanes[0].trial.arm.schedule
         self._schedule = schedule_of(schedule) if depends_on_budget(schedule) else None
         self._update_seconds = max(lane.pace for lane in lanes) * len(lanes)
@@ -103,9 +104,7 @@ class LanesUpdates:
                 first = plan.ends[position] - size
                 batches = flat[:, first : first + count * size].reshape(len(places), count, size)
                 index = batches.transpose(0, 1).contiguous().to(self._device)
-                rates = self._programs.blueprint.rates(
-                    self._numbers, done, count, self._factors(done, count, size), self._seeds
-                )
+                rates = self._rates(done, count, size)
                 trail = self._run(program, rates, index)
                 self._count(count, size, trail, program.engine)
                 self._update_seconds = (time.perf_counter() - began) / count
@@ -121,6 +120,16 @@ class LanesUpdates:
         loaded, trail = program.run(self._loaded[1], rates, index)
         self._loaded, self._carry = (program, loaded), None
         return trail
+
+    def _rates(self, done: int, count: int, size: int) -> Carry:
+        """Return the rates of the next updates, which are kept where all are the same for all updates."""
+        if self._constant_rates is not None:
+            return self._constant_rates
+        factors = self._factors(done, count, size)
+        rates = self._programs.blueprint.rates(self._numbers, done, count, factors, self._seeds)
+        if count > 1 and all(len(rate) == 1 for rate in rates):
+            self._constant_rates = rates
+        return rates
 
     def _factors(self, done: int, count: int, size: int) -> list[float]:
         """Return the factors of the schedule for the next updates; empty without a schedule."""

@@ -9,8 +9,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from optcompare.training.lanes.engines.xla.integer_bounds import (
     ANY,
     Integers,
+    bounded_integers,
+    constants_of,
     integers_of,
-    refuse_unbounded_indices,
 )
 from optcompare.training.lanes.update_rules import Unsupported
 
@@ -45,6 +46,9 @@ KNOWN = {
         "where.ScalarOther",
         "_log_softmax.default",
         "floor.default",
+        "ne.Tensor",
+        "eq.Tensor",
+        "gt.Tensor",
     )
 }
 
@@ -52,7 +56,7 @@ KNOWN = {
 def check(function, *inputs):
     graph = make_fx(function, tracing_mode="fake")(*inputs)
     known = [ANY if value.is_floating_point() else integers_of(value) for value in inputs]
-    refuse_unbounded_indices(graph, known, KNOWN)
+    return bounded_integers(graph, known, KNOWN)
 
 
 def gathered(scores, classes):
@@ -132,3 +136,33 @@ def test_of_many_values_only_the_ends_are_kept():
     assert (few.without(0).low, few.without(9).high, few.without(5).high) == (1, 8, 9)
     assert (many.low, many.high, many.values) == (0, 4999, None)
     assert many.without(0) is many
+
+
+SETTLED = {
+    "an absent value": (lambda x, i: i != 3, 1),
+    "equal to an absent value": (lambda x, i: i == -100, 0),
+    "a value beyond the range": (lambda x, i: (i + 1) == 7, 0),
+    "two sets without a common value": (lambda x, i: (i * 2).ne(i + 11), 1),
+    "the same value everywhere": (lambda x, i: (i * 0 + 4) == 4, 1),
+}
+OPEN = {
+    "a value that is there": lambda x, i: i != 4,
+    "integers that may be equal": lambda x, i: i.eq(i + 1),
+    "numbers": lambda x, i: x[:, 0] != 3,
+    "numbers and an integer too large for one": lambda x, i: x[:, 0] == 2.0**80,
+    "an order": lambda x, i: i > 100,
+}
+
+
+@pytest.mark.parametrize("name", SETTLED)
+def test_a_comparison_that_no_value_changes_is_a_constant(name):
+    function, value = SETTLED[name]
+    constants = constants_of(check(function, SCORES, PLACES))
+    assert [constants[node] for node in constants if node.meta["val"].dtype == torch.bool] == [value]
+    assert function(SCORES, PLACES).unique().tolist() == [bool(value)]
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_a_comparison_that_depends_on_values_is_none(name):
+    constants = constants_of(check(OPEN[name], SCORES, PLACES))
+    assert not [node for node in constants if node.meta["val"].dtype == torch.bool]

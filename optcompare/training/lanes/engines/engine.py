@@ -14,7 +14,7 @@ Carry = list["Tensor"]
 """All tensors that updates change, each [R, …]: weights, kept values (buffers and frozen weights), slots."""
 
 Example = tuple[Carry, Carry, Carry, "Tensor"]
-"""The input of some updates: carry, rates [U, R] each, tensors of the data, and indices int64[U, R, B]."""
+"""The input of some updates: carry, rates [U, R] or [1, R] each, data, and indices int64[U, R, B]."""
 
 
 class EngineProgram(Protocol):
@@ -37,7 +37,7 @@ class EngineProgram(Protocol):
 
         Args:
             loaded: The carry in the form of the engine; it stays as it is.
-            rates: The rates of each update, [U, R] each.
+            rates: The rates of each update, [U, R]; of all updates alike, [1, R].
             index: The rows of each batch, int64[U, R, B].
 
         Returns:
@@ -47,3 +47,13 @@ class EngineProgram(Protocol):
 
     def unload(self, loaded: Any) -> Carry:
         """Return the tensors of a carry, which later updates leave as they are."""
+
+
+def of_each_update(rates: Sequence[Tensor], updates: int) -> list[Tensor]:
+    """Return rates of each update, [U, R] each, in memory of their own where they were of all updates alike.
+
+    Args:
+        rates: The rates, [U, R] or [1, R] each.
+        updates: The number of updates, U.
+    """
+    return [rate.expand(updates, -1).contiguous() for rate in rates]

@@ -19,7 +19,7 @@ from ....core.choices import EngineName
 from ...device import flushing_denormals
 from ..update_rules import Unsupported
 from .compiler_process import CompilerProcess
-from .engine import Carry, Example
+from .engine import Carry, Example, of_each_update
 from .libraries import Libraries
 from .scan import CompilerJob, Scan, forms_of, loaded
 from .traced import first_line
@@ -93,7 +93,7 @@ class Scanned:
 
     def run(self, loaded: Carry, rates: Sequence[Tensor], index: Tensor) -> tuple[Carry, Tensor | None]:
         with torch.no_grad(), flushing_denormals(index.device):
-            return self._scan(loaded, list(rates), self._data, index)
+            return self._scan(loaded, of_each_update(rates, len(index)), self._data, index)
 
     def unload(self, loaded: Carry) -> Carry:
         return loaded
@@ -186,10 +186,10 @@ class Compiling:
             self._process.end()
 
     def _start(self, step: GraphModule, example: Example) -> None:
-        job, packed = (
-            CompilerJob(step, forms_of(example), self._follow, torch.get_num_threads()),
-            io.BytesIO(),
-        )
+        carry, rates, data, index = example
+        forms = forms_of((carry, of_each_update(rates, len(index)), data, index))
+        job = CompilerJob(step, forms, self._follow, torch.get_num_threads())
+        packed = io.BytesIO()
         torch.save(job, packed)
         self._process = CompilerProcess(self._entry, packed.getvalue())
         weakref.finalize(self, self._process.leave_running)

@@ -44,7 +44,8 @@ class Vmapped:
         trail = []
         with torch.no_grad(), flushing_denormals(index.device):
             for number, batch in enumerate(index):
-                loaded = self._update(loaded, [rate[number] for rate in rates], self._data, batch)
+                own = [rate[number if len(rate) > 1 else 0] for rate in rates]
+                loaded = self._update(loaded, own, self._data, batch)
                 if self._follow:
                     trail.append(flat_rows(loaded[: self._follow]))
         return loaded, torch.stack(trail) if trail else None

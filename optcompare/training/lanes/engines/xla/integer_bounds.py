@@ -54,6 +54,12 @@ class Integers:
             return self
         return Integers.of(self.values[self.values != value])
 
+    def meets(self, other: Integers) -> bool:
+        """Return whether an integer may be one of both."""
+        if self.values is not None and other.values is not None:
+            return bool(np.isin(self.values, other.values).any())
+        return self.low <= other.high and other.low <= self.high
+
     def union(self, other: Integers) -> Integers:
         if self.values is not None and other.values is not None:
             return Integers.of(np.concatenate([self.values, other.values]))
@@ -116,10 +122,10 @@ _OWN_INDICES = frozenset({"max_pool2d_with_indices_backward"})
 """Operations whose indices are results of others."""
 
 
-def refuse_unbounded_indices(
+def bounded_integers(
     graph: GraphModule, inputs: Sequence[Integers], known_operations: Container[str]
-) -> None:
-    """Refuse a graph with an index that may be out of range.
+) -> dict[Node, Integers]:
+    """Return the integers of each node of a graph, in which no index may be out of range.
 
     Args:
         graph: The graph of ATen operations.
@@ -139,6 +145,22 @@ def refuse_unbounded_indices(
             name = "getitem" if node.target is operator.getitem else str(node.target).split(".")[1]
             _refuse_index(node, name, found, known_operations)
             found[node] = _result(node, name, found)
+    return found
+
+
+def constants_of(found: Mapping[Node, Integers]) -> dict[Node, int]:
+    """Return the value of each result of an operation that holds a single integer or truth value.
+
+    So are the tests of a loss for a class that it ignores, where no sample has it.
+
+    Args:
+        found: The integers of each node.
+    """
+    return {
+        node: each.low
+        for node, each in found.items()
+        if node.op == "call_function" and each.low == each.high and isinstance(node.meta["val"], torch.Tensor)
+    }
 
 
 def integers_of(tensor: torch.Tensor) -> Integers:
@@ -200,12 +222,31 @@ def _result(node: Node, name: str, found: Mapping[Node, Integers]) -> Integers:
     value = node.meta.get("val")
     if isinstance(value, torch.Tensor):
         if value.dtype == torch.bool:
-            return BOOLEAN
+            return _comparison(node, name, found)
         if value.is_floating_point() or value.is_complex():
             return ANY
         result, limits = _combined(node, name, found), torch.iinfo(value.dtype)
         return result if limits.min <= result.low and result.high <= limits.max else ANY
     return _integers(node.args[0], found) if name in _KEEPING else ANY
+
+
+def _comparison(node: Node, name: str, found: Mapping[Node, Integers]) -> Integers:
+    """Return whether integers are equal, where this does not depend on which they are."""
+    args: Any = node.args
+    if name not in ("eq", "ne") or any(map(_is_floating, args)):
+        return BOOLEAN
+    one, other = (_integers(each, found) for each in args)
+    if one.meets(other) and not (one.low == one.high == other.low == other.high):
+        return BOOLEAN
+    return Integers(*[int(one.meets(other) == (name == "eq"))] * 2)
+
+
+def _is_floating(value: Any) -> bool:
+    if isinstance(value, Node):
+        value = value.meta["val"]
+    return not isinstance(value, int) and not (
+        isinstance(value, torch.Tensor) and value.dtype in (*_INDEX_DTYPES, torch.bool)
+    )
 
 
 def _combined(node: Node, name: str, found: Mapping[Node, Integers]) -> Integers:

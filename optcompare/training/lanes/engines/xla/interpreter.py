@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import jax.numpy as jnp
@@ -14,17 +15,19 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from ...update_rules import Unsupported
 from . import arithmetic, attention, convolution, shapes  # noqa: F401 (they fill the table)
-from .operations import OPERATIONS, TORCH_DTYPES, Array, tensor_like
+from .operations import DTYPES, OPERATIONS, TORCH_DTYPES, Array, tensor_like
 
+NONE: Mapping[Node, int] = MappingProxyType({})
 _BATCH_NORM = torch.ops.aten.native_batch_norm.default
 
 
-def interpreted(graph: GraphModule, inputs: Sequence[Array]) -> Any:
+def interpreted(graph: GraphModule, inputs: Sequence[Array], constants: Mapping[Node, int] = NONE) -> Any:
     """Compute the outputs of a graph of ATen operations.
 
     Args:
         graph: The graph, as ``make_fx`` returns it.
         inputs: An array for each placeholder, in their order.
+        constants: The value of each result that is the same everywhere, whatever the inputs are.
 
     Returns:
         The outputs, in the form of the graph's output.
@@ -49,6 +52,9 @@ def interpreted(graph: GraphModule, inputs: Sequence[Array]) -> Any:
             values[node] = jnp.asarray(getattr(graph, str(node.target)).numpy())
         elif node.op == "output":
             return value_of(node.args[0])
+        elif node in constants:
+            form = node.meta["val"]
+            values[node] = jnp.full(form.shape, constants[node], DTYPES[form.dtype])
         else:
             arguments = {name: value_of(value) for name, value in node.kwargs.items()}
             values[node] = _called(node.target, [value_of(each) for each in node.args], arguments)

@@ -18,7 +18,7 @@ from ...update_rules import Unsupported
 from ..engine import Carry, Example
 from ..traced import first_line
 from .availability import jax_on_the_cpu, obstacle
-from .integer_bounds import ANY, Integers, integers_of, refuse_unbounded_indices
+from .integer_bounds import ANY, Integers, bounded_integers, constants_of, integers_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,7 +57,7 @@ class XlaProgram:
         self._follow, self._rows = follow, len(data[0])
         self._capacity = max(1, min(_MOST_UPDATES, _MOST_INDICES // (lanes * size)))
         self._index = torch.zeros(self._capacity, lanes, size, dtype=torch.int64)
-        self._rates = [rate.new_zeros(self._capacity, lanes) for rate in rates]
+        self._rates = [rate.new_zeros(self._capacity if len(rate) > 1 else 1, lanes) for rate in rates]
         self._count = torch.zeros((), dtype=torch.int32)
         try:
             with jax_on_the_cpu() as jax:
@@ -86,7 +86,7 @@ class XlaProgram:
                 self._count.fill_(count)
                 self._index[:count] = index[piece]
                 for held, rate in zip(self._rates, rates, strict=True):
-                    held[:count] = rate[piece]
+                    held[:count] = rate[piece] if len(rate) > 1 else rate
                 loaded, trail = self._compiled(loaded, *self._inputs)
                 trail.block_until_ready()  # before the inputs are overwritten
                 if self._follow:
@@ -119,7 +119,7 @@ def _compiled(jax: Any, graph: GraphModule, example: Example, follow: int, input
     first = [*carry, *(rate[0] for rate in rates), *data, index[0]]
     pure = without_writes(graph, first)
     known = [*(ANY for _ in (*carry, *rates)), *map(integers_of, data), Integers(0, len(data[0]) - 1)]
-    refuse_unbounded_indices(pure, known, OPERATIONS)
+    constants = constants_of(bounded_integers(pure, known, OPERATIONS))
     jnp, lax = jax.numpy, jax.lax
     dtypes = [tensor.dtype for tensor in carry[: max(1, follow)]]
     followed = DTYPES[functools.reduce(torch.promote_types, dtypes)]
@@ -134,7 +134,8 @@ def _compiled(jax: Any, graph: GraphModule, example: Example, follow: int, input
             def at(values: Any) -> Any:
                 return lax.dynamic_index_in_dim(values, number, keepdims=False)
 
-            carry = interpreted(pure, [*carry, *map(at, rates), *data, at(index)])
+            own = [at(rate) if len(rate) > 1 else rate[0] for rate in rates]
+            carry = interpreted(pure, [*carry, *own, *data, at(index)], constants)
             if follow:
                 flat = [weight.reshape(len(weight), -1) for weight in carry[:follow]]
                 row = jnp.concatenate(flat, 1).astype(followed)
