@@ -6,7 +6,7 @@ The code is divided into rooms, one for each stage from a question to its answer
 those below it:
 
 - ``cli``: the commands
-- ``api``: ``compare()`` and ``batch_size_study()``
+- ``api``: ``compare()``, ``batch_size_study()`` and ``reproduce()``
 - ``verification``: checks of run directories and of plugins
 - ``execution``: runs trials in this process or in workers; selects learning rates; progress and trackers
 - ``planning``: names, specs and objects become a comparison that is ready to train
@@ -32,8 +32,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .adapters.workload_from import workload_from as workload_from
+    from .api.attempt import Attempt as Attempt
     from .api.batch_size_study import batch_size_study as batch_size_study
     from .api.compare import compare as compare
+    from .api.reproduce import Reproduced as Reproduced
+    from .api.reproduce import reproduce as reproduce
     from .core.comparison import Arm as Arm
     from .core.comparison import Budget as Budget
     from .core.comparison import Comparison as Comparison
@@ -53,6 +56,9 @@ if TYPE_CHECKING:
     from .interfaces.executor import Demand as Demand
     from .interfaces.lane_rule import LaneRule as LaneRule
     from .interfaces.metrics import accuracy as accuracy
+    from .interfaces.reproduction import Expected as Expected
+    from .interfaces.reproduction import Found as Found
+    from .interfaces.reproduction import Reproduction as Reproduction
     from .interfaces.strategy import Epoch as Epoch
     from .interfaces.strategy import StepStats as StepStats
     from .interfaces.strategy import Strategy as Strategy
@@ -68,7 +74,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "adapters.workload_from": ["workload_from"],
+    "api.attempt": ["Attempt"],
     "api.compare": ["compare"],
+    "api.reproduce": ["Reproduced", "reproduce"],
     "verification.lane_rule_check": ["check_lane_rule"],
     "verification.plugin_checks": ["check"],
     "core.comparison": ["Arm", "Budget", "Comparison", "Trial"],
@@ -88,6 +96,7 @@ _HOMES = {
     ],
     "interfaces.executor": ["Demand"],
     "interfaces.lane_rule": ["LaneRule"],
+    "interfaces.reproduction": ["Expected", "Found", "Reproduction"],
     "registry.hookspecs": ["hookimpl"],
     "report.plots.panel": ["Panel"],
     "report.loading": ["load"],

@@ -11,20 +11,22 @@ import torch
 
 from ..core.choices import EngineChoice, MeasureRows, TrainerName
 from ..core.goal import GOAL_WINDOW
-from ..execution.run import execute
+from ..errors import ComparisonError
 from ..execution.run_options import RunOptions
 from ..execution.runner import Observer
 from ..interfaces.workload import Workload
 from ..planning.optimizer_factory import OptimizerLike
 from ..planning.prepare import prepare
-from ..planning.question import Question
+from ..planning.question import Question, measured_as
 from ..planning.study_question import study_question
 from ..registry.manager import Registry
 from ..report.figures import save_scaling
 from ..report.result import Result
+from ..storage.previous_run import PreviousRun
 from ..training.settings import preserved_settings
 from .observed import observed, texts
 from .python_words import with_python_words
+from .run_or_resume import run_or_resume
 
 
 @with_python_words
@@ -56,6 +58,7 @@ def batch_size_study(
     executor: str | Executor | None = None,
     plugins: str | Sequence[str] = (),
     out: str | Path | None = None,
+    resume: str | Path | None = None,
     observer: Observer | None = None,
     progress: bool | None = None,
     track: str | Sequence[str] = (),
@@ -100,6 +103,8 @@ def batch_size_study(
         executor: The executor that trains trials; as in :func:`optcompare.compare`. None: this process.
         plugins: Paths of Python files or names of modules to load.
         out: A new run directory to write, with ``scaling.csv`` and ``scaling.png``. None: nothing is written.
+        resume: The run directory of the same study, interrupted, or with fewer seeds, which is continued;
+            everything else must be the same.
         observer: An object whose methods ``measured``, ``trial_finished`` and ``advanced`` are called in this
             process.
         progress: Show the progress and the time left. None: in notebooks only.
@@ -115,6 +120,9 @@ def batch_size_study(
         >>> result = batch_size_study("digits", "train_loss=0.3", batch_sizes=[4, 16, 64], seeds=5)
         >>> print(result.recommendation())
     """
+    if resume is not None and out is not None:
+        raise ComparisonError("resume continues in the directory of the previous study; leave out `out`")
+    previous = None if resume is None else PreviousRun.read(Path(resume))
     question = Question(
         workload=workload,
         goal=goal,
@@ -136,12 +144,14 @@ def batch_size_study(
         engine=engine,
         plugins=texts("plugins", plugins),
     )
+    if previous is not None:
+        question = measured_as(question, previous.comparison)
     options = RunOptions(track=texts("track", track), memory=memory, jobs=jobs, executor=executor)
     registry = Registry.load(question.plugins)
     prepared = prepare(registry, study_question(registry, question, batch_sizes, max_epochs))
-    directory = None if out is None else Path(out)
+    directory = next((Path(path) for path in (out, resume) if path is not None), None)
     with observed(prepared, options, observer, progress) as options:
-        result = execute(prepared, directory, options)
+        result = run_or_resume(prepared, previous, directory, options)
     if directory is not None and result.status == "finished":
         save_scaling(result, directory, ["png"])
     return result

@@ -12,8 +12,6 @@ import torch
 from ..core.budget import one_budget
 from ..core.choices import EngineChoice, LrScaling, MeasureRows, TrainerName
 from ..errors import ComparisonError
-from ..execution.run import execute
-from ..execution.run import resume as resume_run
 from ..execution.run_options import RunOptions
 from ..execution.runner import Observer
 from ..interfaces.workload import Workload
@@ -24,11 +22,11 @@ from ..planning.question import Question, measured_as
 from ..registry.manager import Registry
 from ..report.result import Result
 from ..storage.previous_run import PreviousRun
-from ..storage.resume import refuse_other_question, with_previous_tuning
 from ..training.settings import preserved_settings
 from ..training.shared_init import Order
 from .observed import observed, texts
 from .python_words import with_python_words
+from .run_or_resume import run_or_resume
 
 
 @with_python_words
@@ -229,12 +227,5 @@ def compare(
     options = RunOptions(track=texts("track", track), memory=memory, jobs=jobs, executor=executor)
     prepared = prepare(Registry.load(question.plugins), question)
     directory = None if out is None else Path(out)
-    if previous is not None:
-        refuse_other_question(prepared.setup.comparison, previous.comparison)
-        prepared = prepared.for_comparison(
-            with_previous_tuning(prepared.setup.comparison, previous.comparison)
-        )
     with observed(prepared, options, observer, progress) as options:
-        if previous is None:
-            return execute(prepared, directory, options)
-        return resume_run(prepared, previous, options, force=force)
+        return run_or_resume(prepared, previous, directory, options, force=force)

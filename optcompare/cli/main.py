@@ -17,6 +17,7 @@ from ..errors import OptcompareError, explain
 from .checks import check, verify
 from .plugins import list_, new_plugin, plugins
 from .report import report
+from .reproduce import reproduce
 from .run import run
 from .scaling import scaling
 from .startup import collect_no_more, collect_rarely
@@ -44,7 +45,7 @@ def cli() -> None:
     """Compare ways of feeding data to the optimizer: same weights, same order of samples, one plot."""
 
 
-for _command in (run, scaling, report, verify, check, new_plugin, list_, plugins):
+for _command in (run, scaling, reproduce, report, verify, check, new_plugin, list_, plugins):
     cli.add_command(_command)
 
 

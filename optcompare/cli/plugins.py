@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from ..registry.entries import Entry
     from ..registry.manager import Registry
 
-KINDS = ("strategies", "workloads", "optimizers", "diagnostics", "executors", "panels", "trackers")
+KINDS = (
+    "strategies",
+    "workloads",
+    "optimizers",
+    "diagnostics",
+    "executors",
+    "panels",
+    "trackers",
+    "reproductions",
+)
 
 
 @click.command(
@@ -44,8 +53,8 @@ def new_plugin(name: str, out: Path) -> None:
 def list_(kind: str | None, plugin: tuple[str, ...]) -> None:
     """List strategies, workloads, optimizers and more, with their parameters.
 
-    KIND is one of strategies, workloads, optimizers, diagnostics, executors, panels
-    and trackers; without it all are listed.
+    KIND is one of strategies, workloads, optimizers, diagnostics, executors, panels,
+    trackers and reproductions; without it all are listed.
 
     It executes installed plugins and what --plugin names.
     """

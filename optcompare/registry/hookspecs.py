@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..core.comparison import Comparison, Trial
     from ..interfaces.executor import Demand
     from ..interfaces.lane_rule import LaneRule
+    from ..interfaces.reproduction import Reproduction
     from ..interfaces.tracker import Tracker
     from ..report.plots.panel import Panel
     from ..report.result import Result
@@ -106,6 +107,16 @@ def optcompare_trackers() -> Mapping[str, Callable[[str, Path | None], Tracker]]
     Returns:
         Name to ``Tracker`` class, or to a function ``make(address, directory)`` that returns one. A tracker
         gets a run's events in a separate process, where it can neither slow the run nor stop it.
+    """
+
+
+@hookspec
+def optcompare_reproductions() -> Mapping[str, Callable[[], Reproduction]]:  # type: ignore[empty-body]
+    """Return reproductions by name, called when a reproduction is looked up or listed.
+
+    Returns:
+        Name to a function that returns a ``Reproduction``. The first paragraph of its docstring is what
+        ``optcompare list reproductions`` shows: the claim in a sentence, and its source.
     """
 
 

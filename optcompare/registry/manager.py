@@ -24,7 +24,16 @@ from .hook_checks import explain_rejection, refuse_unmarked_hooks, refuse_withou
 from .lane_rules import registered_rules
 from .plugin_files import load_module
 
-KINDS = ("strategies", "workloads", "optimizers", "diagnostics", "executors", "panels", "trackers")
+KINDS = (
+    "strategies",
+    "workloads",
+    "optimizers",
+    "diagnostics",
+    "executors",
+    "panels",
+    "trackers",
+    "reproductions",
+)
 _SINGULAR = {
     "strategies": "strategy",
     "workloads": "workload",
@@ -33,6 +42,7 @@ _SINGULAR = {
     "executors": "executor",
     "panels": "panel",
     "trackers": "tracker",
+    "reproductions": "reproduction",
 }
 
 

@@ -1,0 +1,89 @@
+"""One attempt at a reproduction: runs in folders of their own, which go on after an interruption."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..errors import ComparisonError
+from ..report.result import Result
+from ..storage.run_dir import COMPARISON, safe_name
+from .batch_size_study import batch_size_study
+from .compare import compare
+
+Value = TypeVar("Value")
+
+
+class Attempt:
+    """Train the parts of a reproduction, each in a run directory of its own.
+
+    A part that was trained before, wholly or up to an interruption, is not trained again.
+
+    Args:
+        directory: The folder of the attempt.
+        full: Whether the whole setting is trained, rather than the quick one.
+        progress: Whether progress is shown; None: in notebooks only.
+        say: A function that receives a line before each part.
+
+    Attributes:
+        directory: See above.
+        full: See above.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        full: bool,
+        progress: bool | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.directory, self.full = directory, full
+        self._progress, self._say = progress, say
+
+    def choose(self, *, quick: Value, full: Value) -> Value:
+        """Return the value for the size of this attempt.
+
+        Args:
+            quick: The value of the quick setting.
+            full: The value of the whole setting.
+        """
+        return full if self.full else quick
+
+    def compare(self, part: str, *args: Any, **question: Any) -> Result:
+        """Run one comparison; see :func:`optcompare.compare`.
+
+        Args:
+            part: The name of its folder.
+            *args: Workload and strategies.
+            **question: The other arguments of ``compare()``.
+
+        Raises:
+            ComparisonError: It was interrupted.
+        """
+        return self._trained(part, compare, args, question)
+
+    def study(self, part: str, *args: Any, **question: Any) -> Result:
+        """Run one study of the batch size; see :func:`optcompare.batch_size_study`.
+
+        Args:
+            part: The name of its folder.
+            *args: Workload and goal.
+            **question: The other arguments of ``batch_size_study()``.
+
+        Raises:
+            ComparisonError: It was interrupted.
+        """
+        return self._trained(part, batch_size_study, args, question)
+
+    def _trained(self, part: str, train: Callable[..., Result], args: Any, question: Any) -> Result:
+        folder = self.directory / safe_name(part)
+        again = (folder / COMPARISON).exists()
+        self._say(f"{part}: " + ("goes on" if again else "trains"))
+        where = {"resume": folder} if again else {"out": folder}
+        result = train(*args, **question, **where, progress=self._progress)
+        if result.status == "interrupted":
+            raise ComparisonError(
+                f"{part} was interrupted; the same command with --out {self.directory} goes on from there"
+            )
+        return result

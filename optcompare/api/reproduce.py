@@ -1,0 +1,231 @@
+"""The function ``reproduce()``, which trains a published result and says whether it holds here."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..core.version import installed_version
+from ..errors import USER_CODE_ERRORS, OptcompareError, PluginError, RunDirectoryError, explain
+from ..interfaces.reproduction import Found, Reproduction
+from ..registry.manager import Registry
+from ..storage.run_dir import refuse_occupied, write_atomically, writing
+from .attempt import Attempt
+
+REPORT, FIGURE = "reproduction.json", "figure.png"
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """Hold what an attempt at a reproduction found.
+
+    Attributes:
+        name: The name of the reproduction.
+        about: The claim, its source and its setting.
+        found: The values, the figure and the notes.
+        full: Whether the whole setting was trained.
+        seconds: How long this attempt took, without parts that were trained before.
+        directory: The folder with the report, the figure and the run directories.
+    """
+
+    name: str
+    about: Reproduction
+    found: Found
+    full: bool
+    seconds: float
+    directory: Path
+
+    @property
+    def holds(self) -> bool:
+        """Whether every expected number lies in its range."""
+        return not self.missed
+
+    @property
+    def missed(self) -> list[str]:
+        """The names of the expected numbers that lie outside their ranges."""
+        return [key for key, each in self.about.expected.items() if not each.holds(self.found.values[key])]
+
+    def rows(self) -> list[list[str]]:
+        """Return a row for each expected number: what it is, its range, what was found, whether it holds."""
+        return [
+            [
+                each.words,
+                each.range,
+                each.shown(self.found.values[key]),
+                "no" if key in self.missed else "yes",
+            ]
+            for key, each in self.about.expected.items()
+        ]
+
+    def verdict(self) -> str:
+        """Return whether the claim holds here, with the likely reason for each number that does not."""
+        expected = self.about.expected
+        size = " at the quick size" if self.about.quick and not self.full else ""
+        if self.holds:
+            return f"holds{size}: {'all ' if len(expected) > 1 else ''}{_numbers(len(expected))} as expected"
+        lines = [f"does not hold{size}: {len(self.missed)} of {_numbers(len(expected))} not as expected"]
+        for key in self.missed:
+            reason = expected[key].if_not
+            lines.append(f"  {expected[key].words}: {reason or 'no likely reason is known'}")
+        return "\n".join(lines)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as plain values; numbers that are not finite are null."""
+        expected = [
+            {
+                "name": key,
+                "words": each.words,
+                "low": _finite(each.low),
+                "high": _finite(each.high),
+                "found": _finite(self.found.values[key]),
+                "holds": key not in self.missed,
+                "likely_reason": each.if_not if key in self.missed else "",
+            }
+            for key, each in self.about.expected.items()
+        ]
+        return {
+            "name": self.name,
+            "size": "full" if self.full else "quick",
+            "claim": self.about.claim,
+            "source": self.about.source,
+            "setting": self.about.setting,
+            "expected": expected,
+            "holds": self.holds,
+            "notes": list(self.found.notes),
+            "seconds": round(self.seconds, 1),
+            **_versions(),
+        }
+
+
+def reproduce(
+    name: str,
+    *,
+    full: bool = False,
+    out: str | Path | None = None,
+    plugins: Sequence[str] = (),
+    progress: bool | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Reproduced:
+    """Train a published result, and compare what is found with what was expected.
+
+    Args:
+        name: The name of a reproduction, such as "noise-scale"; ``optcompare list reproductions`` shows them.
+        full: Train the whole setting, in up to four hours on two cores; else a quick one, in minutes.
+        out: The folder for the report, the figure and the run directories. If it holds an earlier attempt of
+            the same reproduction and size, parts that were trained are not trained again. None: a new folder
+            in ``runs``.
+        plugins: Paths of Python files or names of modules to load.
+        progress: Show the progress and the time left. None: in notebooks only.
+        say: A function that receives a line before each part is trained.
+
+    Returns:
+        What was found, and whether it holds.
+
+    Raises:
+        OptcompareError: There is no such reproduction, its data are missing, or it was interrupted.
+
+    Example:
+        >>> print(reproduce("notebook").verdict())
+    """
+    registry = Registry.load(plugins)
+    about = _made(registry, name)
+    directory = _directory(name, full, None if out is None else Path(out))
+    began = time.perf_counter()
+    found = _found(name, about, Attempt(directory, full, progress, say))
+    reproduced = Reproduced(name, about, found, full, time.perf_counter() - began, directory)
+    _write(reproduced)
+    return reproduced
+
+
+def _made(registry: Registry, name: str) -> Reproduction:
+    entry = registry.find("reproductions", name)
+    try:
+        about = entry.factory()
+    except OptcompareError:
+        raise
+    except USER_CODE_ERRORS as error:
+        raise PluginError(f"reproduction {name} failed: {explain(error)}") from error
+    if not isinstance(about, Reproduction) or not about.expected:
+        raise PluginError(f"reproduction {name} must return a Reproduction that expects a number")
+    return about
+
+
+def _directory(name: str, full: bool, out: Path | None) -> Path:
+    """Return the folder of an attempt, with a report that says what it is for."""
+    size = "full" if full else "quick"
+    if out is None:
+        out = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{size}"
+    if (out / REPORT).is_file():
+        with writing(out / REPORT):
+            text = (out / REPORT).read_text("utf-8")
+        try:
+            before = json.loads(text)
+            same = (before["name"], before["size"]) == (name, size)
+        except (ValueError, TypeError, KeyError):
+            same = False
+        if not same:
+            raise RunDirectoryError(f"{out} holds no {size} attempt at {name}; give another directory")
+        return out
+    refuse_occupied(out)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    _write_json(out, {"name": name, "size": size, "holds": None})
+    return out
+
+
+def _found(name: str, about: Reproduction, attempt: Attempt) -> Found:
+    try:
+        found = about.find(attempt)
+    except OptcompareError:
+        raise
+    except USER_CODE_ERRORS as error:
+        raise PluginError(f"reproduction {name} failed: {explain(error)}") from error
+    if not isinstance(found, Found) or set(found.values) != set(about.expected):
+        wanted = ", ".join(about.expected)
+        raise PluginError(f"reproduction {name} must find exactly the numbers that it expects: {wanted}")
+    return found
+
+
+def _write(reproduced: Reproduced) -> None:
+    if reproduced.found.figure is not None:
+        figure = reproduced.found.figure
+        write_atomically(
+            reproduced.directory / FIGURE, lambda path: figure.savefig(path, format="png", dpi=150)
+        )
+    _write_json(reproduced.directory, reproduced.as_json())
+
+
+def _write_json(directory: Path, values: Mapping[str, Any]) -> None:
+    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(directory / REPORT, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def _versions() -> dict[str, Any]:
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "optcompare": installed_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _numbers(count: int) -> str:
+    return f"{count} number{'s' if count > 1 else ''}"

@@ -1,0 +1,112 @@
+"""A published result that can be reproduced: the claim, what is expected of it here, and how it is found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..core.formatting import number
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Expected:
+    """State a number that the claim predicts, with the range in which it holds.
+
+    The range is decided before the first full run, and stays.
+
+    Attributes:
+        words: What the number is, such as "slope of log updates against log B, up to B = 64".
+        low: The smallest value that holds.
+        high: The largest value that holds.
+        if_not: The likely reason where a run found something else; empty: none is known.
+    """
+
+    words: str
+    low: float = -math.inf
+    high: float = math.inf
+    if_not: str = ""
+
+    @classmethod
+    def about(cls, words: str, value: float, within: float, if_not: str = "") -> Expected:
+        """Expect a value, up to a difference.
+
+        Args:
+            words: What the number is.
+            value: The expected value.
+            within: The largest difference from it that holds.
+            if_not: See above.
+        """
+        return cls(words, value - within, value + within, if_not)
+
+    def holds(self, found: float) -> bool:
+        """Return whether a value lies in the range; NaN does not."""
+        return self.low <= found <= self.high
+
+    @property
+    def range(self) -> str:
+        """The range in words, such as "0.9 to 1.1", "at least 2" or "1.0089 ± 0.00005"."""
+        if self._decimals is not None:
+            return f"{(self.low + self.high) / 2:.{self._decimals}f} ± {number((self.high - self.low) / 2)}"
+        if math.isinf(self.low):
+            return f"at most {number(self.high)}"
+        return (
+            f"at least {number(self.low)}"
+            if math.isinf(self.high)
+            else f"{number(self.low)} to {number(self.high)}"
+        )
+
+    def shown(self, found: float) -> str:
+        """Return a value with as many digits as the range needs."""
+        if self._decimals is not None and math.isfinite(found):
+            return f"{found:.{self._decimals}f}"
+        return number(found) if math.isfinite(found) else str(found)
+
+    @property
+    def _decimals(self) -> int | None:
+        """The decimals of a range that is narrow beside its values; None: it is not."""
+        width, size = self.high - self.low, max(abs(self.low), abs(self.high))
+        if not 0 < width < 0.02 * size < math.inf:
+            return None
+        return max(0, -math.floor(math.log10(width)))
+
+
+@dataclass(frozen=True)
+class Found:
+    """Hold what one run of a reproduction found.
+
+    Attributes:
+        values: The value of each expected number, by its name.
+        figure: The figure that shows it; None: there is none.
+        notes: Further sentences about this run, such as what was cut short.
+    """
+
+    values: Mapping[str, float]
+    figure: Figure | None = None
+    notes: Sequence[str] = field(default=())
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """Describe a published result and how to reproduce it.
+
+    Attributes:
+        claim: What the source claims, in its words where it states it loosely.
+        source: The source, such as "Shallue et al. 2019, arXiv 1811.03600, figure 1".
+        setting: What is trained here instead, in a sentence or two.
+        expected: The numbers that the claim predicts, by name.
+        find: A function that trains and returns what it found. Its argument has ``full``, ``choose()``,
+            ``compare()`` and ``study()``; see :class:`optcompare.Attempt`.
+        quick: How ``--quick`` differs from the whole setting, in a few words.
+    """
+
+    claim: str
+    source: str
+    setting: str
+    expected: Mapping[str, Expected]
+    find: Callable[[Any], Found]
+    quick: str = ""

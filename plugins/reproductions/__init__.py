@@ -1,0 +1,1 @@
+"""Published results that can be reproduced by one command."""
