@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     from .data_folders import Bytes
 
 Model = Literal["mlp", "cnn", "vit"]
-_RATES = {
-    "mlp": {"sgd": 0.02, "adam": 0.001, "adamw": 0.001},
-    "cnn": {"sgd": 0.05, "adam": 0.003, "adamw": 0.003},
-    "vit": {"sgd": 0.05, "adam": 0.003, "adamw": 0.003},
-}
-"""Rates at which batches of 64 train well on Fashion-MNIST, and single samples do not diverge."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +90,7 @@ def _on_split(
         test=_tensors(images, pixels.test, pixels.test_labels, slice(None)),
         loss=nn.functional.cross_entropy,
         metrics={"accuracy": accuracy},
-        lr=_RATES[model],
+        lr=_rates(model, math.prod(pixels.train.shape[1:])),
         epochs=5,
         batch_size=64,
         notes=(
@@ -155,6 +149,16 @@ def _checked(images: ImageSet, found: Found) -> Pixels:
                 f"the labels in {found.folder} are those of {name}; write {name}:data=PATH to train on them"
             )
     return pixels
+
+
+def _rates(model: Model, pixels: int) -> dict[str, float]:
+    """Return rates at which batches of 64 trained well on Fashion-MNIST and single samples did not diverge.
+
+    Of a perceptron, updates by single samples are stable up to a rate in proportion to 1/pixels.
+    """
+    if model == "mlp":
+        return {"sgd": float(f"{16 / pixels:.1g}"), "adam": 0.001, "adamw": 0.001}
+    return {"sgd": 0.05, "adam": 0.003, "adamw": 0.003}
 
 
 def _held_out(images: ImageSet, used: int, valid: float) -> int:

@@ -46,7 +46,35 @@ def write_idx(
     return parts
 
 
+def records(n: int, labels: int = 1, classes: int = 10, seed: int = 0) -> Bytes:
+    """Records of CIFAR, uint8[n, labels + 3072]; of two labels the first is a group of five classes."""
+    images, fine = made_up(n, (3, 32, 32), classes, seed)
+    columns = [fine // 5, fine] if labels == 2 else [fine]
+    return np.column_stack([*columns, images.reshape(n, -1)])
+
+
+def write_cifar10(folder: Path, train: int = 50, test: int = 20) -> tuple[Bytes, Bytes]:
+    """Write five binary files and that of the test set; return the records of both sets."""
+    whole, held = records(train), records(test, seed=1)
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, part in enumerate(np.split(whole, 5), 1):
+        part.tofile(folder / f"data_batch_{number}.bin")
+    held.tofile(folder / "test_batch.bin")
+    return whole, held
+
+
+def write_cifar100(folder: Path, train: int = 300, test: int = 100) -> tuple[Bytes, Bytes]:
+    """Write the binary files of both sets, and return their records."""
+    whole, held = records(train, 2, 100), records(test, 2, 100, seed=1)
+    folder.mkdir(parents=True, exist_ok=True)
+    whole.tofile(folder / "train.bin")
+    held.tofile(folder / "test.bin")
+    return whole, held
+
+
 def write_image_sets(root: Path, train: int = 200) -> None:
     """Write every well-known set into one folder, as torchvision and the authors name their folders."""
     write_idx(root / "FashionMNIST" / "raw", train)
     write_idx(root / "MNIST" / "raw", train)
+    write_cifar10(root / "cifar-10-batches-bin", train)
+    write_cifar100(root / "cifar-100-binary")

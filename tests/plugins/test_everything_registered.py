@@ -38,7 +38,7 @@ def test_the_table_holds_what_comes_with_the_package():
     assert {"line", "quadratic", "digits", "digits-cnn", "breast-cancer", "diabetes", "stdlib-text"} <= set(
         WORKLOADS
     )
-    assert {"fashion-mnist", "mnist"} <= set(WORKLOADS)
+    assert {"fashion-mnist", "mnist", "cifar10", "cifar100"} <= set(WORKLOADS)
     assert {"csv", "parquet", "images"} == NEEDS_ARGUMENTS
     trainable = {
         name.lower()
