@@ -35,10 +35,25 @@ print(*(extra for extra in extras if extra != "test"))'
 # The folders in which tests carry the marker of an extra; a test holds it.
 extra_tests="tests/extras tests/benchmarks tests/docs"
 
+# Install packages of Debian, where that can be done.
+install_packages() {
+    command -v apt-get >/dev/null || return 0
+    if [[ -z ${packages_listed:-} ]]; then
+        apt-get update -qq >/dev/null 2>&1 || true
+        packages_listed=yes
+    fi
+    apt-get install -y -qq "$@" >/dev/null 2>&1 || true
+}
+
 # Chromium for the tests of the page, where it can be had.
 provide_chromium() {
-    if ! command -v chromium >/dev/null && command -v apt-get >/dev/null; then
-        { apt-get update -qq && apt-get install -y -qq chromium chromium-driver; } >/dev/null 2>&1 || true
-    fi
+    command -v chromium >/dev/null || install_packages chromium chromium-driver
     command -v chromium >/dev/null || echo "chromium is missing and could not be installed; its tests are skipped"
+}
+
+# The images for the tests of fashion-mnist on real data, where they can be had.
+provide_fashion_mnist() {
+    local images=/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz
+    [[ -e $images ]] || install_packages dataset-fashion-mnist
+    [[ -e $images ]] || echo "dataset-fashion-mnist is missing and could not be installed; its tests are skipped"
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from optcompare.execution import choose_jobs, progress
 from optcompare.planning import reference_check
 from optcompare.registry.manager import Registry
 from optcompare.training.lanes.engines.xla import availability
+from tests.helpers.image_sets import write_image_sets
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -61,6 +63,20 @@ def no_xla(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.fixture(scope="session")
 def registry() -> Registry:
     return Registry.load()
+
+
+@pytest.fixture(scope="session")
+def folder_of_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small generated files of all well-known sets of images, in one folder."""
+    root = tmp_path_factory.mktemp("images")
+    write_image_sets(root)
+    return root
+
+
+@pytest.fixture
+def generated_images(folder_of_images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let workloads whose files come with no package read generated ones."""
+    monkeypatch.setenv("OPTCOMPARE_DATA", str(folder_of_images))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

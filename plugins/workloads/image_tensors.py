@@ -86,7 +86,7 @@ def tensors_of(
     return torch.stack([normalised(read(path), scale) for path in files.paths]), torch.tensor(files.labels)
 
 
-def cnn(channels: int, size: int, classes: int) -> nn.Module:
+def cnn(channels: int, size: int, classes: int, stride: int = 1) -> nn.Module:
     """Return a network that maps images [B, C, S, S] to scores [B, classes].
 
     Strides replace pooling, since the gradient of pooling is not deterministic on CUDA.
@@ -95,14 +95,15 @@ def cnn(channels: int, size: int, classes: int) -> nn.Module:
         channels: The number C of channels.
         size: S, in pixels.
         classes: The number of classes.
+        stride: The stride of the first of three convolutions; the others have 2.
     """
-    side = math.ceil(size / 4)
+    side = math.ceil(size / (4 * stride))
     return nn.Sequential(
-        nn.Conv2d(channels, 16, 3, padding=1),  # (B, 16, S, S)
+        nn.Conv2d(channels, 16, 3, padding=1, stride=stride),  # (B, 16, S', S') for S' = S/stride
         nn.ReLU(),
-        nn.Conv2d(16, 32, 3, padding=1, stride=2),  # (B, 32, S/2, S/2)
+        nn.Conv2d(16, 32, 3, padding=1, stride=2),  # (B, 32, S'/2, S'/2)
         nn.ReLU(),
-        nn.Conv2d(32, 64, 3, padding=1, stride=2),  # (B, 64, S/4, S/4)
+        nn.Conv2d(32, 64, 3, padding=1, stride=2),  # (B, 64, S'/4, S'/4)
         nn.ReLU(),
         nn.Flatten(),
         nn.Linear(64 * side * side, classes),

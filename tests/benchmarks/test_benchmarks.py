@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from optcompare import compare
 from optcompare.core.comparison import Budget
+from optcompare.core.grammar import quoted
 from optcompare.planning.question import Question
 from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry
@@ -19,6 +21,7 @@ from optcompare.report.figures import FIGURES
 from optcompare.report.plots.builtin_panels import PANELS
 from optcompare.training.device import torch_settings
 from optcompare.training.loop.trainer import LoopTrainer
+from tests.helpers.image_sets import write_idx
 
 
 @pytest.fixture(autouse=True)
@@ -214,6 +217,41 @@ def test_jobs_compares_auto_with_one_process(capsys, monkeypatch):
     jobs.main(2)
     assert commands == ["1", "auto", "1", "auto", "1"]
     assert "goal 1e+09 met" in capsys.readouterr().out
+
+
+def test_loops_by_hand_on_fashion_mnist_measure_what_ours_measures(tmp_path, capsys, monkeypatch):
+    """On generated files: as many measurements at the same updates, of the same sets, from similar losses."""
+    peer, sizes = benchmark("fashion_mnist"), {"mini:64": 64, "full": 180}
+    write_idx(tmp_path, train=200, packed=True)
+    workload = f"fashion-mnist:data={quoted(str(tmp_path))}"
+    records = compare(workload, [*sizes], seeds=2, epochs=2, measure_rows=50, jobs=1).records
+    settings = {"folder": str(tmp_path), "lr": 0.02, "seeds": 2, "epochs": 2, "valid": 20, "test": 20}
+    (tmp_path / "plan.json").write_text(json.dumps(peer.plan_of(records, sizes, **settings)))
+    monkeypatch.setattr(sys, "argv", ["", str(tmp_path / "plan.json")])
+    with torch_settings(threads=1):
+        exec(compile(peer.BY_HAND, "by hand", "exec"), {})
+    theirs = pd.DataFrame(json.loads(capsys.readouterr().out))
+    ours = records.sort_values(["strategy", "seed", "update"], ignore_index=True)
+    theirs = theirs.sort_values(["arm", "seed", "update"], ignore_index=True)
+    assert theirs["arm"].tolist() == ours["strategy"].tolist()
+    assert theirs["update"].tolist() == ours["update"].tolist()
+    assert theirs["test_loss"].isna().tolist() == ours["test_loss"].isna().tolist()
+    for column in ("train_loss", "valid_loss"):
+        assert theirs[column].mean() == pytest.approx(ours[column].mean(), rel=0.3)
+
+
+def test_costs_on_fashion_mnist_are_ratios_of_each_round(capsys):
+    """Seconds 12 and 30 against 10 and 20: the ratios 1.2 and 1.5 have the median 1.35."""
+    peer = benchmark("fashion_mnist")
+    rounds = [
+        [peer.Cost(12.0, 0.7), peer.Cost(10.0, 0.9), peer.Cost(11.0, 1.6)],
+        [peer.Cost(30.0, 0.8), peer.Cost(20.0, 0.9), peer.Cost(22.0, 1.0)],
+    ]
+    peer.print_costs(rounds)
+    by_hand, one, default = capsys.readouterr().out.splitlines()
+    assert by_hand == "by hand: 15.0 s, 0.90 GiB"
+    assert "21.0 s, 1.35 of by hand   ≤1.15 MISSED   peak of a process 0.80 GiB   ≤1.5 met" in one
+    assert "16.5 s, 1.10 of by hand   ≤1.15 met   peak of a process 1.60 GiB   ≤1.5 MISSED" in default
 
 
 def test_sheet_has_every_figure():

@@ -82,7 +82,7 @@ def test_the_table_names_everything_registered(kind):
         for name in registered(kind)
     ],
 )
-def test_what_the_table_says_is_so(kind, name):
+def test_what_the_table_says_is_so(kind, name, generated_images):
     assert IN_LANES[kind](name) == (name in ROWS[kind][0])
 
 

@@ -29,6 +29,8 @@ WORKLOADS = [name for name in REGISTRY.entries("workloads") if name not in NEEDS
 REFUSED = {"sparseadam": "sparse gradients", "muon": "orthogonalises matrices"}
 OPTIMIZERS = [name for name in REGISTRY.entries("optimizers") if name not in REFUSED]
 
+pytestmark = pytest.mark.usefixtures("generated_images")
+
 
 def test_the_table_holds_what_comes_with_the_package():
     assert {"full", "mini", "single", "replacement", "once", "sequential", "growth"} <= set(STRATEGIES)
@@ -36,6 +38,7 @@ def test_the_table_holds_what_comes_with_the_package():
     assert {"line", "quadratic", "digits", "digits-cnn", "breast-cancer", "diabetes", "stdlib-text"} <= set(
         WORKLOADS
     )
+    assert {"fashion-mnist", "mnist", "cifar10", "cifar100"} <= set(WORKLOADS)
     assert {"csv", "parquet", "images"} == NEEDS_ARGUMENTS
     trainable = {
         name.lower()
@@ -65,8 +68,9 @@ def test_every_strategy_trains_every_workload(registry, strategy, workload):
     result = compare(workload, arms, seeds=1, updates=2, measure=0)
     assert set(result.trials["status"]) == {"finished"}
     assert set(result.trials["updates"]) == {2}
-    losses = result.records.filter(regex="_loss$")
-    assert losses.map(math.isfinite).all(axis=None)
+    losses = result.records.filter(regex="^(train|valid)_loss$")
+    ends = result.records.groupby("arm").tail(1).filter(regex="_loss$")  # a test set is measured at the end
+    assert all(part.map(math.isfinite).all(axis=None) for part in (losses, ends))
     assert all(check.held for check in result.certificate)
 
 
