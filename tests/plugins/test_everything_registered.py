@@ -26,7 +26,9 @@ NEEDS_ARGUMENTS = {
     for name, entry in REGISTRY.entries("workloads").items()
     if any(parameter.default is REQUIRED for parameter in parameters(entry.factory))
 }
-WORKLOADS = [name for name in REGISTRY.entries("workloads") if name not in NEEDS_ARGUMENTS]
+NEEDS_PACKAGE = {"flights"}
+"""Workloads whose data an extra brings; tests/extras runs them."""
+WORKLOADS = [name for name in REGISTRY.entries("workloads") if name not in NEEDS_ARGUMENTS | NEEDS_PACKAGE]
 REFUSED = {"sparseadam": "sparse gradients", "muon": "orthogonalises matrices"}
 OPTIMIZERS = [name for name in REGISTRY.entries("optimizers") if name not in REFUSED]
 
