@@ -38,7 +38,7 @@ def test_the_table_holds_what_comes_with_the_package():
     assert {"norm-test", "inner-product", "cabs", "noise-scale", "grab"} <= set(STRATEGIES)
     assert {"line", "quadratic", "digits", "digits-cnn", "breast-cancer", "diabetes"} <= set(WORKLOADS)
     assert {"mnist1d", "stdlib-text"} <= set(WORKLOADS)
-    assert {"csv", "parquet", "images"} == NEEDS_ARGUMENTS
+    assert {"csv", "parquet", "images", "text"} == NEEDS_ARGUMENTS
     trainable = {
         name.lower()
         for name, cls in vars(torch.optim).items()
