@@ -18,6 +18,8 @@ Outcome = tuple[list[Record], TrialState]
 """The records of a trial and its state."""
 
 _FEW, _MANY, _TIMED_SECONDS = 2, (16, 128, 256, 256), 0.2
+_LONG_EPOCH = 1000
+"""Updates of an epoch from which on planning it may take longer than the timed updates do."""
 """The updates of the shorter and of the longer runs of each pair, and the seconds after which none begins."""
 
 
@@ -150,7 +152,8 @@ def measure_pace(
     """Time pairs of short runs of a trial, one of few updates and one of more.
 
     Planning an epoch and the first update are slow, and a run of few updates consists of little else. The
-    difference of a pair is the time of the other updates alone.
+    difference of a pair is the time of the other updates alone. An epoch of many updates takes long to plan,
+    so that one pair is timed however slow the first run was.
 
     Args:
         trainer: The loop trainer, which makes the updates.
@@ -163,9 +166,10 @@ def measure_pace(
         The pace.
     """
     runs, spent = [first], first.training  # The start of the first run may import much.
-    for many in _MANY:
+    for number, many in enumerate(_MANY):
+        planned = number == 0 and most >= _LONG_EPOCH
         for updates in dict.fromkeys([min(many, most), min(_FEW, most)]):
-            if spent > _TIMED_SECONDS or first.updates == 0:
+            if (spent > _TIMED_SECONDS and not planned) or first.updates == 0:
                 break
             runs.append(time_first_updates(trainer, trial, updates, rows)[1])
             spent += runs[-1].seconds(rows)
@@ -213,7 +217,7 @@ def pace_of(runs: Sequence[TimedRun]) -> Pace:
     if many < 2 * few:
         return Pace(median(run.training / run.updates for run in long), row, 0.0, start)
     slope = median((run.training - short) / (run.updates - few) for run in long if run.updates > few)
-    update = max(slope, short / few / _STEEPEST)
+    update = slope if slope > 0 else short / few / _STEEPEST
     return Pace(update, row, max(0.0, short - few * update), start)
 
 

@@ -69,6 +69,17 @@ def test_slow_trials_are_not_repeated_and_others_within_their_first_epoch(monkey
     assert made == [16, 2, 128, 2, 200, 2, 200, 2]
 
 
+def test_planning_a_long_epoch_does_not_count_for_each_update(monkeypatch):
+    """Planning takes 3 s and an update 1 ms, so that 2 updates alone would seem to take 1.5 s each."""
+    monkeypatch.setattr(
+        estimates,
+        "time_first_updates",
+        lambda trainer, trial, updates, rows: (None, run(updates, 3 + updates / 1000)),
+    )
+    found = measure_pace(None, None, run(2, 3.002), 200_000, (10, 0))
+    assert (found.update, found.epoch) == (pytest.approx(0.001), pytest.approx(3.0))
+
+
 @pytest.mark.parametrize(
     ("budget", "updates", "epochs"),
     [
