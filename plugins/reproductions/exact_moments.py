@@ -148,6 +148,30 @@ class HeavyBall:
         return 0.5 * float(self._weights @ (ww + a * a * (1 - ww) - 2 * a * b * wv - b * b * vv))
 
 
+def least_updates(quadratic: Quadratic, beta: float, batch: float, goal: float) -> float:
+    """Return the fewest updates to a goal over all learning rates.
+
+    12 rates are tried, up to the largest that reaches the goal at all, then twice 8 around the best of them.
+
+    Args:
+        quadratic: The quadratic.
+        beta: The momentum.
+        batch: The batch size.
+        goal: The risk to reach.
+    """
+    low, high = 0.0, 2 * (1 + beta) / float(quadratic.h.max())
+    for _ in range(50):  # the largest rate whose steady risk is below the goal
+        middle = (low + high) / 2
+        low, high = (middle, high) if quadratic.steady_risk(middle, beta, batch) < goal else (low, middle)
+    least, rates = np.inf, np.geomspace(low / 30, low, 12)
+    for _ in range(3):
+        found = [HeavyBall(quadratic, float(rate), beta, batch).updates_to(goal) for rate in rates]
+        best = int(np.argmin(found))
+        least = min(least, found[best])
+        rates = np.geomspace(rates[max(best - 1, 0)], rates[min(best + 1, len(rates) - 1)], 10)[1:-1]
+    return least
+
+
 def _product(
     left: tuple[Array, Array, Array, Array], right: tuple[Array, Array, Array, Array]
 ) -> tuple[Array, Array, Array, Array]:

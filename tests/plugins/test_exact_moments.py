@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from optcompare_plugins.reproductions.exact_moments import HeavyBall, Phase, Quadratic, risk_of_phases
+from optcompare_plugins.reproductions.exact_moments import (
+    HeavyBall,
+    Phase,
+    Quadratic,
+    least_updates,
+    risk_of_phases,
+)
 
 from tests.helpers.exact_risk import exact_risk
 
@@ -71,3 +77,13 @@ def test_a_wholly_preconditioned_quadratic_is_round():
     round_ = Quadratic(H, 0 * H, H).preconditioned(1.0)
     assert HeavyBall(round_, 1.0, 0.0, 1).risk(1) == pytest.approx(0.0, abs=1e-30)
     assert Quadratic.of(H).preconditioned(1.0).c == pytest.approx(1 / H)
+
+
+def test_the_fewest_updates_are_those_of_the_best_of_many_rates():
+    quadratic, rates = Quadratic.of(H), np.geomspace(0.01, 1.9, 400)
+    best = min(HeavyBall(quadratic, float(rate), 0.0, 256).updates_to(0.01) for rate in rates)
+    assert least_updates(quadratic, 0.0, 256, 0.01) == pytest.approx(best, rel=0.01)
+
+
+def test_without_noise_the_best_rate_removes_a_round_quadratic_in_one_update():
+    assert least_updates(Quadratic(np.ones(2), np.zeros(2), np.ones(2)), 0.0, 1, 0.01) == 1
