@@ -20,6 +20,7 @@ from ..core.version import installed_version
 from ..errors import USER_CODE_ERRORS, OptcompareError, PluginError, RunDirectoryError, explain
 from ..interfaces.reproduction import Found, Reproduction
 from ..registry.manager import Registry
+from ..storage.default_directory import default_directory
 from ..storage.run_dir import refuse_occupied, write_atomically, writing
 from .attempt import Attempt
 
@@ -165,7 +166,7 @@ def _directory(name: str, full: bool, out: Path | None) -> Path:
     """Return the folder of an attempt, with a report that says what it is for."""
     size = "full" if full else "quick"
     if out is None:
-        out = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{size}"
+        out = default_directory(f"{name}-{size}")
     if (out / REPORT).is_file():
         with writing(out / REPORT):
             text = (out / REPORT).read_text("utf-8")

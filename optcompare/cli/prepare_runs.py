@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..core.file_paths import comma_hints, split_items
 from ..errors import ComparisonError
 from ..planning.question import further_arms, seed_list
+from ..storage.default_directory import default_directory
 from ..storage.run_dir import refuse_occupied, safe_name
 from .requests import QUESTION_OPTIONS, Request, RunRequest, StudyRequest
 from .startup import collect_as_usual
@@ -209,7 +209,7 @@ def _options(names: Sequence[str]) -> str:
 def _directories(out: Path | None, prepared: Sequence[Prepared]) -> list[Path]:
     """Return a run directory for each comparison: ``out``, or of several workloads, folders in it."""
     labels = [one.setup.comparison.workload.label for one in prepared]
-    whole = out or _default_directory("+".join(labels))
+    whole = out or default_directory("+".join(labels))
     refuse_occupied(whole)
     if len(labels) == 1:
         return [whole]
@@ -219,13 +219,3 @@ def _directories(out: Path | None, prepared: Sequence[Prepared]) -> list[Path]:
             f"each workload needs a directory of its own; {', '.join(labels)} would share one"
         )
     return [whole / name for name in names]
-
-
-def _default_directory(workload: str) -> Path:
-    """Return a path that is named after the time and the workload, and does not exist."""
-    path = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{safe_name(workload)}"
-    number = 2
-    while path.exists():
-        path = path.with_name(f"{path.name.partition('~')[0]}~{number}")
-        number += 1
-    return path

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .printer import Printer
 from .runs import remember_plugins
 
 if TYPE_CHECKING:
     from ..api.reproduce import Reproduced
+    from .printer import Printer
 
 EXAMPLES = """\b
 Examples:
@@ -62,6 +62,7 @@ def reproduce(
     It executes installed plugins and what --plugin names.
     """
     from ..api.reproduce import reproduce as reproduced
+    from .printer import Printer
 
     remember_plugins(plugin)
     printer = Printer(quiet or as_json, to_stderr=as_json)

@@ -1,8 +1,14 @@
 """The notebook that optcompare began as: its table, to four digits."""
 
-import random
+from __future__ import annotations
 
-from optcompare import Attempt, Expected, Found, Reproduction, hookimpl
+import random
+from typing import TYPE_CHECKING
+
+from optcompare import Expected, Found, Reproduction, hookimpl
+
+if TYPE_CHECKING:
+    from optcompare import Attempt
 
 TABLE = {
     "start": (0.2294, -0.2380, 0.2294, -0.2380),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class CsvTable:
+class CsvTable(table_files.FrameTable):
     """Hold a CSV file in memory; numbers and dates in other notations are rewritten.
 
     Args:
@@ -43,21 +43,7 @@ class CsvTable:
         texts = pd.concat(csv.texts(reread)) if reread else frame
         for name, form in formats.items():
             frame[name] = rewritten(texts[name] if name in reread else frame[name], form)
-        self._frame, self.header, self.names, self.rows = (
-            frame,
-            csv.dialect.header,
-            csv.dialect.names,
-            len(frame),
-        )
-
-    def column(self, name: str) -> pd.Series[Any]:
-        column: pd.Series[Any] = self._frame[name]
-        return column
-
-    def batches(self) -> Iterator[pd.DataFrame]:
-        step = table_files.batch_rows(len(self.names))
-        for begin in range(0, self.rows, step):
-            yield self._frame.iloc[begin : begin + step]
+        super().__init__(frame, csv.dialect.header)
 
 
 def convert_to_parquet(file: Path, target: Path, encoding: str, log: TableLog) -> list[str]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from optcompare import Workload, WorkloadError, hookimpl
 
+from .text_model import bits, blocks, check_sizes, cross_entropy, right
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -37,26 +39,22 @@ def stdlib_text(
 
     from .transformer import Transformer
 
-    settings = {
+    sizes = {
         "characters": characters,
         "context": context,
         "width": width,
         "layers": layers,
         "heads": heads,
     }
-    for name, value in settings.items():
-        if value < 1:
-            raise WorkloadError(f"workload stdlib-text: {name} must be at least 1, got {value}")
-    if width % heads:
-        raise WorkloadError(f"workload stdlib-text: width={width} must be a multiple of heads={heads}")
+    check_sizes("stdlib-text", sizes)
     codes, text_sha256 = _text(characters)
-    count = (len(codes) - 1) // context
+    x, y = blocks(codes, context)
+    count = len(x)
     if count < 2:
         raise WorkloadError(
             f"workload stdlib-text: {len(codes)} characters are {count} block{'s' if count != 1 else ''} of "
             f"context={context}; two are needed at least, so give more characters"
         )
-    x, y = (codes[shift : shift + count * context].reshape(count, context) for shift in (0, 1))
     held_out = torch.arange(count) % _VALID_EVERY == min(_VALID_EVERY, count) - 1
     return Workload(
         model=lambda: Transformer(VOCABULARY, context, width, layers, heads),
@@ -73,25 +71,6 @@ def stdlib_text(
             f"library, SHA-256 {text_sha256[:12]}; another version has another text",
         ),
     )
-
-
-def cross_entropy(scores: Tensor, y: Tensor) -> Tensor:
-    """Return the mean of -log p(y) over rows and positions, from scores [B, T, V] and y int64[B, T]."""
-    from torch.nn import functional
-
-    return functional.cross_entropy(scores.flatten(0, 1), y.flatten())
-
-
-def right(scores: Tensor, y: Tensor) -> tuple[Tensor, int]:
-    """Return the number of correctly predicted characters, and of all."""
-    return (scores.argmax(-1) == y).sum(), y.numel()
-
-
-def bits(scores: Tensor, y: Tensor) -> tuple[Tensor, int]:
-    """Return the sum of -log2 p(y), and the number of characters."""
-    import torch
-
-    return cross_entropy(scores, y) / torch.log(torch.tensor(2.0)) * y.numel(), y.numel()
 
 
 def _text(characters: int) -> tuple[Tensor, str]:

@@ -48,6 +48,29 @@ def batch_rows(columns: int) -> int:
     return max(1024, _BATCH_CELLS // max(1, columns))
 
 
+class FrameTable:
+    """Hold a table in memory.
+
+    Args:
+        frame: All rows; their index numbers them from 0.
+        header: The names of the columns in the file that it was read from; None: those of the frame.
+    """
+
+    def __init__(self, frame: pd.DataFrame, header: list[str] | None = None) -> None:
+        self._frame, self.rows = frame, len(frame)
+        self.names = [str(name) for name in frame.columns]
+        self.header = self.names if header is None else header
+
+    def column(self, name: str) -> pd.Series[Any]:
+        column: pd.Series[Any] = self._frame[name]
+        return column
+
+    def batches(self) -> Iterator[pd.DataFrame]:
+        step = batch_rows(len(self.names))
+        for begin in range(0, self.rows, step):
+            yield self._frame.iloc[begin : begin + step]
+
+
 class ParquetTable:
     """Read a Parquet file by columns or by portions of rows.
 

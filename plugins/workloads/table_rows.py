@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Allocate = Callable[[str, tuple[int, ...], torch.dtype], Tensor]
+Split = Callable[["pd.Series[Any]", bool, "Shares", TableLog], tuple[Any, Any, Any]]
+"""Return the rows for training, validation and test from y, whether it holds classes, and the shares."""
 FEWEST_TO_SPLIT = 10
 _UNNAMED = "Unnamed: "
 
@@ -81,7 +83,13 @@ class Shares:
 
 
 def tensors_of(
-    table: Table, y: str, task: Task, shares: Shares, log: TableLog, allocate: Allocate
+    table: Table,
+    y: str,
+    task: Task,
+    shares: Shares,
+    log: TableLog,
+    allocate: Allocate,
+    split: Split | None = None,
 ) -> tuple[Facts, dict[str, Tensor]]:
     """Fill the tensors train.x and train.y, and valid.x, valid.y, test.x and test.y for rows held out.
 
@@ -95,12 +103,13 @@ def tensors_of(
         shares: The rows to hold out.
         log: The log for notes about the table.
         allocate: ``allocate(name, shape, dtype)`` returns an empty tensor.
+        split: Chooses the rows to hold out, of those with a y; default: at random.
     """
     target = _target(table, y, log)
     known = target.index.to_numpy()
     target = target.reset_index(drop=True)
     classify = _classifies(target, task, log)
-    train, held_out, tested = _split(target, classify, shares, log)
+    train, held_out, tested = (split or _split)(target, classify, shares, log)
     encodings = _encodings(table, y, known, known[train], log)
     answers, classes, mean, scale = _answers(target, train, classify, log)
     inputs = tuple(name for encoding in encodings for name in encoding.inputs)
@@ -178,21 +187,23 @@ def _split(y: pd.Series[Any], classify: bool, shares: Shares, log: TableLog) -> 
     """
     import numpy as np
 
-    rows, counts = (
-        np.arange(len(y)),
-        {name: math.ceil(getattr(shares, name) * len(y)) for name in ("valid", "test")},
-    )
+    rows = np.arange(len(y))
     if len(y) < FEWEST_TO_SPLIT:
         log.note(f"{len(y)} rows are too few to hold some out for validation")
         return rows, rows[:0], rows[:0]
-    if sum(counts.values()) >= len(y):
-        typed = f"valid={shares.valid}" + (f" and test={shares.test}" if shares.test else "")
-        raise log.error(f"{typed} of {len(y)} rows leaves none to train on; make it smaller")
-    rows, tested = _held_out(y, rows, counts["test"], classify, shares.number, "test", log)
-    train, held_out = _held_out(
-        y.iloc[rows], rows, counts["valid"], classify, shares.number, "validation", log
-    )
+    valid, test = held_out_counts(len(y), shares, log)
+    rows, tested = _held_out(y, rows, test, classify, shares.number, "test", log)
+    train, held_out = _held_out(y.iloc[rows], rows, valid, classify, shares.number, "validation", log)
     return train, held_out, tested
+
+
+def held_out_counts(rows: int, shares: Shares, log: TableLog) -> tuple[int, int]:
+    """Return the numbers of rows for validation and test, their shares rounded up."""
+    valid, test = math.ceil(shares.valid * rows), math.ceil(shares.test * rows)
+    if valid + test >= rows:
+        typed = f"valid={shares.valid}" + (f" and test={shares.test}" if shares.test else "")
+        raise log.error(f"{typed} of {rows} rows leaves none to train on; make it smaller")
+    return valid, test
 
 
 def _held_out(

@@ -28,11 +28,12 @@ _OTHER_FILES = {
     b"7z\xbc\xaf": "is a 7-Zip archive; unpack it",
     b"Rar!": "is a RAR archive; unpack it",
 }
-_PACKED: dict[bytes, Callable[[Path], IO[bytes]]] = {
+PACKED: dict[bytes, Callable[[Path], IO[bytes]]] = {
     b"\x1f\x8b": cast("Callable[[Path], IO[bytes]]", gzip.GzipFile),
     b"BZh": cast("Callable[[Path], IO[bytes]]", bz2.BZ2File),
     b"\xfd7zXZ": cast("Callable[[Path], IO[bytes]]", lzma.LZMAFile),
 }
+"""Functions that open compressed files, by the first bytes of such files."""
 _MARKS = {  # longer marks first, since the mark of UTF-32 begins like that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -117,7 +118,7 @@ def source_of(file: Path, encoding: str) -> Source:
     for magic, what in _OTHER_FILES.items():
         if start.startswith(magic):
             raise ValueError(f"it {what}")
-    unpack = next((opener for magic, opener in _PACKED.items() if start.startswith(magic)), None)
+    unpack = next((opener for magic, opener in PACKED.items() if start.startswith(magic)), None)
     if start.startswith(b"PK\x03\x04"):
         unpack = _member(file)
     try:
@@ -135,7 +136,7 @@ def unpacked_size(file: Path) -> int:
     size = file.stat().st_size
     with file.open("rb") as stream:
         start = stream.read(4)
-    packed = start.startswith((b"PK\x03\x04", *_PACKED))
+    packed = start.startswith((b"PK\x03\x04", *PACKED))
     return _UNPACKED * size if packed else size
 
 

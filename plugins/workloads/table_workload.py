@@ -38,12 +38,7 @@ def table_workload(
     log = TableLog(kind)
     if task not in get_args(Task):
         raise log.error(f"task is one of {', '.join(get_args(Task))}; got {task}")
-    if hidden < 0:
-        raise log.error(f"hidden is a number of units, 0 for a linear model; got {hidden}")
-    if not 0 < valid < 1:
-        raise log.error(f"valid is the share of rows held out, between 0 and 1; got {valid}")
-    if not 0 <= test < 1:
-        raise log.error(f"test is the share of rows in the test set, from 0 to 1; got {test}")
+    check_settings(hidden, valid, test, log)
     shares, file = Shares(valid, test, number), Path(path)
     if not file.is_file():
         what = "is a directory" if file.is_dir() else "does not exist"
@@ -52,11 +47,21 @@ def table_workload(
         facts, tensors = _on_disk(kind, file, y, task, shares, store, encoding, log)
     else:
         table = _table(kind, file, encoding, log)
-        facts, tensors = tensors_of(table, check_target(table, file, y, log), task, shares, log, _in_memory)
+        facts, tensors = tensors_of(table, check_target(table, file, y, log), task, shares, log, in_memory)
     again = partial(
         table_workload, kind, file.resolve(), y, task, hidden, valid, test, mapped, store, encoding
     )
-    return _trained_on(facts, tensors, hidden, again if facts.held_out else None, log)
+    return trained_on(facts, tensors, hidden, again if facts.held_out else None, log)
+
+
+def check_settings(hidden: int, valid: float, test: float, log: TableLog) -> None:
+    """Refuse a number of hidden units, or shares of rows, that cannot be."""
+    if hidden < 0:
+        raise log.error(f"hidden is a number of units, 0 for a linear model; got {hidden}")
+    if not 0 < valid < 1:
+        raise log.error(f"valid is the share of rows held out, between 0 and 1; got {valid}")
+    if not 0 <= test < 1:
+        raise log.error(f"test is the share of rows in the test set, from 0 to 1; got {test}")
 
 
 def _size(kind: str, file: Path) -> int:
@@ -71,7 +76,8 @@ def _table(kind: str, file: Path, encoding: str, log: TableLog) -> Table:
         raise reading_error(kind, file, error, log) from error
 
 
-def _in_memory(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+def in_memory(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Allocate a tensor in memory, whatever its name."""
     return torch.empty(shape, dtype=dtype)
 
 
@@ -95,13 +101,22 @@ def _on_disk(
     return cached_tensors(file, store, (kind, y, task, shares.valid, encoding, *other), make, log)
 
 
-def _trained_on(
+def trained_on(
     facts: Facts,
     tensors: dict[str, Tensor],
     hidden: int,
     again: Callable[[int], Workload] | None,
     log: TableLog,
 ) -> Workload:
+    """Make the workload of a table's tensors.
+
+    Args:
+        facts: What the tensors are.
+        tensors: ``train.x``, ``train.y`` and those of the rows held out.
+        hidden: The number of hidden units; 0: a linear model.
+        again: Returns the workload on another split; None: there is none.
+        log: The log, whose notes become those of the workload.
+    """
     inputs, outputs, scale = len(facts.columns), facts.classes or 1, facts.scale
 
     def absolute_error(output: Tensor, y: Tensor) -> tuple[Tensor, int]:

@@ -59,6 +59,7 @@ ALLOWED: dict[tuple[str, ...], set[str]] = {
     ("list", "diagnostics"): LISTS,
     ("list", "executors"): LISTS,
     ("list", "trackers"): LISTS,
+    ("list", "reproductions"): LISTS,
     ("plugins",): LISTS,
     ("list", "panels"): FIGURES,
     ("list", "optimizers"): LISTS,

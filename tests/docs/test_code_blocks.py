@@ -1,8 +1,8 @@
 """Every code block and command of README and the documentation runs as it stands there.
 
 The blocks of a page are run in their order, in a directory that holds what the pages speak of: the table
-``houses.csv``, small generated images in ``data``, and the run directories ``runs/DIR``, ``runs/A``,
-``runs/B`` and ``runs/MORE_SEEDS``.
+``houses.csv``, the text ``corpus.txt``, small generated images in ``data``, and the run directories
+``runs/DIR``, ``runs/A``, ``runs/B`` and ``runs/MORE_SEEDS``.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ def reader(
     (tmp_path / "houses.csv").write_text("area,side,price\n" + rows + "\n", encoding="utf-8")
     if "fashion-mnist" in text:
         write_image_sets(tmp_path / "data", train=6000)
+    (tmp_path / "corpus.txt").write_text("the cat sat on the mat; " * 40, encoding="utf-8")
     for name in RUNS:
         if re.search(rf"runs/{name}\b", text):
             shutil.copytree(finished_runs(name), tmp_path / "runs" / name)

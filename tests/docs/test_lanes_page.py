@@ -80,6 +80,7 @@ def test_the_table_names_everything_registered(kind):
         pytest.param(kind, name, marks=[pytest.mark.slow] if kind == "workloads" else [])
         for kind in IN_LANES
         for name in registered(kind)
+        if name != "flights"  # whose data an extra brings: tests/extras/test_flights_package.py
     ],
 )
 def test_what_the_table_says_is_so(kind, name, generated_images):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from optcompare_plugins.workloads import stdlib_text as module
+from optcompare_plugins.workloads import text_model as module
 from optcompare_plugins.workloads.stdlib_text import SYMBOLS, VOCABULARY, stdlib_text
 from optcompare_plugins.workloads.transformer import Block, Transformer
 

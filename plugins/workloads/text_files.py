@@ -1,0 +1,130 @@
+"""Read text from a file, or from all files of a folder, as code points or bytes."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import lzma
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, AnyStr
+
+import numpy as np
+
+from .table_source import PACKED, Source, unpacked_size
+from .text_model import Unit, text_error
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Codes = NDArray[np.unsignedinteger]
+
+_PORTION = 2**20
+_BYTES_A_SYMBOL = 16
+"""Memory for a symbol: four bytes of text, eight of codes, and what it takes to convert them."""
+
+
+def files_of(path: Path, endings: Sequence[str]) -> list[Path]:
+    """Return a file, or the files of a folder and its folders in the order of their paths.
+
+    Args:
+        path: The file, of any name, or the folder.
+        endings: How the names of a folder's files end, perhaps with ``.gz``, ``.bz2`` or ``.xz`` after it.
+
+    Raises:
+        WorkloadError: There are none.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise text_error(f"{path} does not exist; give a file of text, or a folder of such files")
+    wanted = tuple(ending + packed for ending in endings for packed in ("", ".gz", ".bz2", ".xz"))
+    found = sorted(each for each in path.rglob("*") if each.name.endswith(wanted) and each.is_file())
+    if not endings or not found:
+        raise text_error(
+            f"no file in {path} ends in {', '.join(endings) or 'nothing'}; give endings=(.txt,.rst) or others"
+        )
+    return found
+
+
+def read_text(files: Sequence[Path], unit: Unit, encoding: str, length: int | None, memory: int) -> Codes:
+    """Read texts one after another, with a line break between two files.
+
+    Args:
+        files: The files, plain or compressed.
+        unit: ``characters`` or ``bytes``.
+        encoding: The encoding of characters. Line ends are read as in Python: all become ``\\n``.
+        length: The number of characters or bytes after which reading ends; None: at the end.
+        memory: The bytes of memory of the machine.
+
+    Returns:
+        Code points, uint32[N], or bytes, uint8[N].
+
+    Raises:
+        WorkloadError: A file cannot be read or decoded, the encoding is unknown, or the text is too large.
+    """
+    try:
+        b"".decode(encoding)
+        "".encode(encoding)
+    except LookupError:
+        raise text_error(
+            f"encoding={encoding} is not known; give one of Python's, such as utf-8, or unit=bytes"
+        ) from None
+    parts: list[Codes] = []
+    missing = _wanted(files, length, memory)
+    for file in files:
+        if parts and missing > 0:
+            parts.append(np.array([10], parts[0].dtype))
+            missing -= 1
+        if missing <= 0:
+            break
+        parts.append(_read(file, unit, encoding, missing))
+        missing -= len(parts[-1])
+    return np.concatenate(parts)
+
+
+def _wanted(files: Sequence[Path], length: int | None, memory: int) -> int:
+    """Return the number of symbols to read at most, which fit into memory."""
+    try:
+        size = sum(map(unpacked_size, files)) + len(files)
+    except OSError as error:
+        raise text_error(f"{error.filename} cannot be read ({error.strerror})") from error
+    most = memory // _BYTES_A_SYMBOL
+    if (size if length is None else min(size, length)) > most:
+        what = f"about {size:,} bytes of text" if length is None else f"length={length:,}"
+        raise text_error(f"{what} do not fit into memory; give length={most // 2} or less")
+    return 2**62 if length is None else length
+
+
+def _read(file: Path, unit: Unit, encoding: str, most: int) -> Codes:
+    """Read at most so many symbols of a file."""
+    try:
+        with file.open("rb") as raw:
+            start = raw.read(8)
+        unpack = next((opener for magic, opener in PACKED.items() if start.startswith(magic)), None)
+        with unpack(file) if unpack else file.open("rb") as stream:
+            if unit == "bytes":
+                return np.frombuffer(b"".join(_portions(stream, most)), np.uint8)
+            with io.TextIOWrapper(stream, encoding=_without_mark(encoding)) as decoded:
+                text = "".join(_portions(decoded, most))
+    except UnicodeError as error:
+        raise text_error(
+            f"{file} cannot be decoded: {Source(file, encoding, unpack).undecodable()}, or unit=bytes"
+        ) from error
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        why = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise text_error(f"{file} cannot be read ({why}); repair or remove it") from error
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.dtype("<u4"))
+
+
+def _portions(stream: IO[AnyStr], most: int) -> Iterator[AnyStr]:
+    """Yield at most so many symbols, in portions: a stream reserves memory for all that it is to read."""
+    while most > 0 and (portion := stream.read(min(most, _PORTION))):
+        yield portion
+        most -= len(portion)
+
+
+def _without_mark(encoding: str) -> str:
+    """Return the encoding that leaves out the byte order mark of UTF-8."""
+    return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
