@@ -194,6 +194,21 @@ class TestNoisyQuadratic:
         covariance = noise.T @ noise / 100
         torch.testing.assert_close(covariance, torch.diag(4.0 / torch.arange(1, 5, dtype=torch.float64)))
 
+    def test_its_curvatures_can_be_given(self):
+        from optcompare_plugins.workloads.noisy_quadratic import noisy_quadratic
+
+        (noise, _) = noisy_quadratic(n=100, h=(1.0, 0.1, 0.01)).train
+        covariance = noise.T @ noise / 100
+        torch.testing.assert_close(
+            covariance, torch.diag(torch.tensor([1.0, 0.1, 0.01], dtype=torch.float64))
+        )
+
+    @pytest.mark.parametrize("h", ["(0,1)", "(-1,1)", "(inf,)"])
+    def test_curvatures_that_are_not_positive_are_refused(self, h, capsys):
+        spec = f"noisy-quadratic:h={h}"
+        assert run("scaling", "--workload", spec, "--goal", "train_loss=1") == 2
+        assert "curvatures h are positive and finite; got" in capsys.readouterr().err
+
     @pytest.mark.parametrize("spec", ["dim=0", "n=5:dim=5", "noise=-1"])
     def test_what_cannot_be_is_refused(self, spec, capsys):
         assert run("scaling", "--workload", f"noisy-quadratic:{spec}", "--goal", "train_loss=1") == 2

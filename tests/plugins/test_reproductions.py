@@ -1,0 +1,34 @@
+"""One table for every reproduction: what it claims, what it expects, and how long its code is."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from pathlib import Path
+
+import pytest
+
+from optcompare import Reproduction
+from optcompare.registry.manager import Registry
+
+ENTRIES = Registry.load().entries("reproductions")
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_every_reproduction_states_claim_source_setting_and_ranges(name):
+    about = ENTRIES[name].factory()
+    assert isinstance(about, Reproduction)
+    assert all(text.endswith((".", "?")) or ":" in text for text in (about.claim, about.setting))
+    assert about.source
+    assert about.expected
+    for each in about.expected.values():
+        assert each.words
+        assert each.low <= each.high
+        assert math.isfinite(each.low) or math.isfinite(each.high), f"{each.words}: any number would hold"
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_every_reproduction_has_at_most_80_lines(name):
+    module = importlib.import_module(ENTRIES[name].factory.__module__)
+    lines = Path(module.__file__).read_text("utf-8").splitlines()
+    assert len(lines) <= 80
