@@ -12,6 +12,7 @@ from rich.text import Text
 from ..core.parameters import Parameter, parameters
 from ..errors import PluginError
 from ..interfaces.optimizer import hyperparameters
+from .docstrings import docstring_of
 from .torch_sources import described
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ def _described(kind: str, entry: Entry) -> tuple[str, Sequence[Parameter]]:
         found = described(entry.registered)
         if found is not None:
             return found.paragraph, found.hyperparameters
+    if kind == "reproductions" and isinstance(entry.registered, str):
+        docstring = docstring_of(entry.registered)
+        if docstring is not None:
+            return docstring, ()
     return inspect.getdoc(entry.factory) or "", _parameters(kind, entry.factory)
 
 

@@ -28,7 +28,7 @@ from .next_steps import next_steps
 from .printer import Printer
 
 if TYPE_CHECKING:
-    from ..execution.expected_time import Expected
+    from ..execution.expected_time import ExpectedTime
     from ..planning.estimates import Estimate
     from ..report.result import Result
 
@@ -76,7 +76,7 @@ class Reporter(Printer):
             self.line(f"note: {note}")
 
     def plan(
-        self, estimates: Sequence[Estimate], trials: Sequence[Trial], expected: Expected, jobs: str = ""
+        self, estimates: Sequence[Estimate], trials: Sequence[Trial], expected: ExpectedTime, jobs: str = ""
     ) -> None:
         """Print the plan of a dry run.
 

@@ -55,7 +55,7 @@ class TrialTime:
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedTime:
     """Hold the expected time of a run.
 
     Attributes:
@@ -81,7 +81,7 @@ class Expected:
         known = self.of_trials.get((trial.phase, trial.arm.label), TrialTime(0.0))
         return known if known.seconds > 1e-6 else TrialTime(1e-6)
 
-    def after(self, seconds: float) -> Expected:
+    def after(self, seconds: float) -> ExpectedTime:
         """Return the expected time of a run that begins with something else.
 
         Args:
@@ -137,7 +137,7 @@ class Forecast:
         """
         return self._times.of_group(trials).seconds
 
-    def run(self, jobs: int = 1, shared: bool = False) -> Expected:
+    def run(self, jobs: int = 1, shared: bool = False) -> ExpectedTime:
         """Return the expected time of all trials, and of what follows them.
 
         Args:
@@ -162,7 +162,7 @@ class Forecast:
         finishing = finishing_seconds(comparison, self._times.estimates.values(), self._operation)
         adaptive = any(self._times.estimates[arm.label].updates is None for arm in comparison.arms)
         early = comparison.stop_at_goal or (adaptive and comparison.budget.unit != "seconds")
-        return Expected(timeline.end + finishing, of_trials, in_lanes, finishing, early)
+        return ExpectedTime(timeline.end + finishing, of_trials, in_lanes, finishing, early)
 
 
 def expected_time(
@@ -171,7 +171,7 @@ def expected_time(
     planned: Sequence[Sequence[Trial]],
     jobs: int = 1,
     shared: bool = False,
-) -> Expected:
+) -> ExpectedTime:
     """Estimate the seconds of all trials, each in its expected trainer; see :class:`Forecast`.
 
     Args:
@@ -212,7 +212,7 @@ def expected_of(
     jobs: int = 1,
     shared: bool = False,
     previous: PreviousRun | None = None,
-) -> Expected:
+) -> ExpectedTime:
     """Estimate the time of a comparison after its dry run.
 
     Args:

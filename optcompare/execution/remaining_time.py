@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from ..core.comparison import Trial
-from .expected_time import Expected
+from .expected_time import ExpectedTime
 
 _TRUSTED_SECONDS = 1.0
 """The weight of expected times, in seconds of a run, since the first seconds of a run are noisy."""
@@ -32,7 +32,7 @@ class RemainingTime:
 
     def __init__(
         self,
-        expected: Expected,
+        expected: ExpectedTime,
         planned: Sequence[Trial],
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:

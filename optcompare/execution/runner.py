@@ -24,7 +24,7 @@ from ..training.shared_init import fingerprint
 from ..training.state import LanesState, State, TrialState, can_continue, trial_states
 from .backends import Backend
 from .continuation import continue_from, tasks_under_way
-from .expected_time import Expected
+from .expected_time import ExpectedTime
 from .measured import Measured
 from .remaining_time import RemainingTime
 from .scheduler import Queue, Task, Tasks
@@ -73,7 +73,7 @@ class Runner:
         self,
         tasks: Tasks,
         backend: Backend,
-        expected: Expected,
+        expected: ExpectedTime,
         planned: Sequence[Trial],
         observer: Observer,
         stop: Stop,

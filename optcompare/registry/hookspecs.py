@@ -111,11 +111,12 @@ def optcompare_trackers() -> Mapping[str, Callable[[str, Path | None], Tracker]]
 
 
 @hookspec
-def optcompare_reproductions() -> Mapping[str, Callable[[], Reproduction]]:  # type: ignore[empty-body]
+def optcompare_reproductions() -> Mapping[str, Callable[[], Reproduction] | str]:  # type: ignore[empty-body]
     """Return reproductions by name, called when a reproduction is looked up or listed.
 
     Returns:
-        Name to a function that returns a ``Reproduction``. The first paragraph of its docstring is what
+        Name to a function that returns a ``Reproduction``, or to the dotted path of one, which is imported
+        where it is trained. The first paragraph of its docstring is what
         ``optcompare list reproductions`` shows: the claim in a sentence, and its source.
     """
 

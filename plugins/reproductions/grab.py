@@ -4,7 +4,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from optcompare import Attempt, Expected, Found, Reproduction, hookimpl
+from optcompare import Attempt, Expected, Found, Reproduction
 
 from .prefix_norms import prefix_norms
 
@@ -62,8 +62,3 @@ def grab() -> Reproduction:
         find=find,
         quick="30 epochs, 3 seeds.",
     )
-
-
-@hookimpl
-def optcompare_reproductions() -> dict[str, object]:
-    return {"grab": grab}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from optcompare import Attempt, Expected, Found, Reproduction, Result, hookimpl
+from optcompare import Attempt, Expected, Found, Reproduction, Result
 
 from .exact_moments import Phase, risk_of_phases
 
@@ -69,8 +69,3 @@ def growth() -> Reproduction:
         find=find,
         quick="400 seeds of the quadratic; the first 12,000 clothes, 15 epochs, 3 seeds.",
     )
-
-
-@hookimpl
-def optcompare_reproductions() -> dict[str, object]:
-    return {"growth": growth}

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from optcompare import Attempt, Expected, Found, Reproduction, hookimpl
+from optcompare import Attempt, Expected, Found, Reproduction
 
 from .exact_moments import HeavyBall, Quadratic, least_updates
 
@@ -72,8 +72,3 @@ def noisy_quadratic() -> Reproduction:
         },
         find=find,
     )
-
-
-@hookimpl
-def optcompare_reproductions() -> dict[str, object]:
-    return {"noisy-quadratic": noisy_quadratic}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from optcompare import Expected, Found, Reproduction, hookimpl
+from optcompare import Expected, Found, Reproduction
 
 if TYPE_CHECKING:
     from optcompare import Attempt
@@ -68,8 +68,3 @@ def notebook() -> Reproduction:
         },
         find=find,
     )
-
-
-@hookimpl
-def optcompare_reproductions() -> dict[str, object]:
-    return {"notebook": notebook}

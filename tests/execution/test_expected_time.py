@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from optcompare.execution import task_times
-from optcompare.execution.expected_time import Expected, Forecast, TrialTime, expected_of
+from optcompare.execution.expected_time import ExpectedTime, Forecast, TrialTime, expected_of
 from optcompare.execution.fixed_times import finishing_seconds
 from optcompare.execution.scheduler import Tasks
 from optcompare.execution.timeline import Timeline
@@ -181,9 +181,9 @@ def test_trials_that_may_end_early_take_at_most_what_is_expected(prepared, probe
 
 
 def test_bounds_are_said():
-    assert str(Expected(12, {})) == "about 12 s"
-    assert str(Expected(12, {}).after(3.0)) == "about 15 s"
-    assert str(Expected(75, {}, ends_early=True)) == "at most 1 min 15 s"
+    assert str(ExpectedTime(12, {})) == "about 12 s"
+    assert str(ExpectedTime(12, {}).after(3.0)) == "about 15 s"
+    assert str(ExpectedTime(75, {}, ends_early=True)) == "at most 1 min 15 s"
 
 
 def test_a_dry_run_counts_all_trials(prepared):

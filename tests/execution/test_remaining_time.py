@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from optcompare.core.comparison import Arm, Part, Trial
-from optcompare.execution.expected_time import Expected, TrialTime
+from optcompare.execution.expected_time import ExpectedTime, TrialTime
 from optcompare.execution.remaining_time import RemainingTime
 
 
@@ -32,7 +32,7 @@ def clock():
 def remaining(clock):
     """Four trials of 100 s each of two arms."""
     of_trials = {("report", "full"): TrialTime(100.0), ("report", "mini"): TrialTime(100.0)}
-    return RemainingTime(Expected(810.0, of_trials, finishing=10.0), [*FULL, *MINI], clock)
+    return RemainingTime(ExpectedTime(810.0, of_trials, finishing=10.0), [*FULL, *MINI], clock)
 
 
 def test_nothing_done_leaves_what_is_expected(remaining):
@@ -88,6 +88,6 @@ def test_at_the_end_only_the_finish_is_left(remaining, clock):
 def test_compiled_updates_are_expected_to_be_faster(clock):
     """Three quarters of the seconds pass until a third of the trial is done."""
     of_trials = {("report", "full"): TrialTime(80.0, turn=(1 / 3, 3 / 4))}
-    remaining = RemainingTime(Expected(80.0, of_trials), FULL[:1], clock)
+    remaining = RemainingTime(ExpectedTime(80.0, of_trials), FULL[:1], clock)
     clock.seconds = 60.0
     assert remaining.left({FULL[0]: 1 / 3}) == (pytest.approx(3 / 4), pytest.approx(20.0))

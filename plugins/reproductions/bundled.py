@@ -1,0 +1,10 @@
+"""The reproductions that optcompare brings, by name: each is the function of its module's name."""
+
+from optcompare import hookimpl
+
+MODULES = ("grab", "growth", "noisy_quadratic", "notebook")
+
+
+@hookimpl
+def optcompare_reproductions() -> dict[str, str]:
+    return {name.replace("_", "-"): f"optcompare_plugins.reproductions.{name}.{name}" for name in MODULES}
