@@ -35,7 +35,7 @@ def find(attempt: Attempt) -> Found:
         critical[name] = (sizes * updates).min() / updates.min()
         for part, chosen in (("small", slice(4)), ("middle", slice(3, 6)), ("large", slice(-2, None))):
             values[f"{name}, {part}"] = slope(sizes[chosen], updates[chosen])
-    values["critical"] = critical["momentum"] / critical["SGD"]
+    values["critical"] = float(critical["momentum"] / critical["SGD"])
     return Found(values, drawn(curves, critical, goal))
 
 
@@ -50,7 +50,7 @@ def drawn(curves: dict[str, Any], critical: dict[str, float], goal: str) -> Any:
         ax.axvline(critical[name], color=colour, alpha=0.4)
     ax.set(xlabel="batch size B (vertical lines: E_min/S_min)", ylabel=f"median updates to {goal}")
     ax.set_ylim(bottom=0.7 * min(updates.min() for _, updates in curves.values()))
-    ax.set_title("Updates fall as 1/B, then less, then not at all")
+    ax.set_title("Updates to the goal at each batch size")
     ax.legend()
     return figure
 
