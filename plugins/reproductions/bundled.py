@@ -2,7 +2,7 @@
 
 from optcompare import hookimpl
 
-MODULES = ("grab", "growth", "noisy_quadratic", "notebook")
+MODULES = ("grab", "growth", "mnist1d", "noisy_quadratic", "notebook", "three_regions")
 
 
 @hookimpl

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from matplotlib.figure import Figure
 
-from optcompare import Attempt, Expected, Found, Reproduction, hookimpl
+from optcompare import Attempt, Expected, Found, Reproduction
 
 PUBLISHED = {"linear": 0.32, "mlp": 0.68, "gru": 0.91, "cnn": 0.94}
 QUICK = {"linear": (5, 150), "mlp": (5, 150), "gru": (2, 40), "cnn": (2, 100)}
@@ -53,8 +53,3 @@ def mnist1d() -> Reproduction:
         find=find,
         quick="5 seeds of linear and mlp; 2 seeds of gru for 40 epochs and of cnn for 100.",
     )
-
-
-@hookimpl
-def optcompare_reproductions() -> dict[str, object]:
-    return {"mnist1d": mnist1d}

@@ -138,15 +138,22 @@ class GoalWatch:
         distance = value - self.goal.value if self.goal.falls else self.goal.value - value
         return distance if math.isfinite(distance) else math.inf
 
-    @staticmethod
-    def _correct(probed: Sequence[list[float]], samples: int, distance: float) -> None:
-        """Shift the values since the last evaluation point so that the last one equals that of all rows."""
+    def _correct(self, probed: Sequence[list[float]], samples: int, distance: float) -> None:
+        """Shift the values since the last evaluation point so that the last one equals that of all rows.
+
+        A value that is smaller than the last one is shifted by less, in proportion, so that the shift of a
+        loss that explodes does not move earlier values to the goal.
+        """
         if not probed or probed[-1][0] != samples:
             return
-        shift = distance - probed[-1][2]
+        shift, size = distance - probed[-1][2], self._size(probed[-1][2])
         for point in probed if math.isfinite(shift) else ():
-            point[2] += shift
+            point[2] += shift * (min(1.0, self._size(point[2]) / size) if size > 0 else 1.0)
         probed[-1][2:] = [distance, 1]
+
+    def _size(self, distance: float) -> float:
+        """Return the absolute value of the metric at a distance to the goal."""
+        return abs(self.goal.value + distance if self.goal.falls else self.goal.value - distance)
 
     def _search(self, progress: Progress) -> bool:
         """Test the updates whose windows were completed since the last evaluation point."""

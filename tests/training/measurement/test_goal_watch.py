@@ -117,6 +117,15 @@ def test_a_noisy_loss_reaches_its_goal_where_its_mean_does_and_not_where_it_firs
     assert progress.goal_found["goal_dip"] < 1700
 
 
+def test_a_loss_that_explodes_does_not_reach_its_goal_by_the_shift_to_all_rows():
+    """The loss grows from 2 by half with each update, and the stated rows give a tenth more than all rows."""
+    progress, measured = follow(
+        lambda update: 2 * 1.5**update, sampled=lambda update: 2.2 * 1.5**update, most=100
+    )
+    assert not progress.goal_found
+    assert len(measured) > 50  # it was watched at every update, so that values were shifted
+
+
 def test_the_stated_rows_are_shifted_to_all_rows():
     exact, _ = follow(straight)
     rows, _ = follow(straight, sampled=lambda update: straight(update) + 0.5)
