@@ -2,7 +2,7 @@
 
 from optcompare import hookimpl
 
-MODULES = ("grab", "growth", "mnist1d", "noisy_quadratic", "notebook", "three_regions")
+MODULES = ("grab", "growth", "mnist1d", "noise_scale", "noisy_quadratic", "notebook", "three_regions")
 
 
 @hookimpl

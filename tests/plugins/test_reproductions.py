@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from optcompare import Reproduction
+from optcompare import Reproduction, reproduce
 from optcompare.registry.manager import Registry
+from tests.helpers.pages import ROOT
 
+FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 ENTRIES = Registry.load().entries("reproductions")
 
 
@@ -32,3 +34,18 @@ def test_every_reproduction_has_at_most_80_lines(name):
     module = importlib.import_module(ENTRIES[name].factory.__module__)
     lines = Path(module.__file__).read_text("utf-8").splitlines()
     assert len(lines) <= 80
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["growth", "grab", "mnist1d", "noise-scale", "noisy-quadratic"])
+def test_quick_reproductions_find_what_was_expected(name, tmp_path):
+    if name in ("growth", "noise-scale") and not FASHION_MNIST.is_dir():
+        pytest.skip("needs the package dataset-fashion-mnist")
+    result = reproduce(name, out=tmp_path / name)
+    assert result.missed == []
+    assert (tmp_path / name / "figure.png").stat().st_size > 10_000
+
+
+def test_every_reproduction_is_documented():
+    page = (ROOT / "docs" / "how-to" / "reproduce.md").read_text("utf-8")
+    assert [name for name in ENTRIES if f"| `{name}` |" not in page] == []
