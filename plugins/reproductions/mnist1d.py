@@ -32,7 +32,8 @@ def find(attempt: Attempt) -> Found:
     ax.set(ylabel="test accuracy", ylim=(0, 1), title="MNIST-1D: four networks")
     ax.legend(loc="lower right", markerscale=0.6)
     steps = [after - before for before, after in pairwise(means.values())]
-    return Found({**means, "order": min(steps)}, figure)
+    notes = [f"{model}: {mean:.4f}, mean of {len(tested[model])} seeds" for model, mean in means.items()]
+    return Found({**means, "order": min(steps)}, figure, notes)
 
 
 def mnist1d() -> Reproduction:
