@@ -84,6 +84,7 @@ def plugin(tmp_path, monkeypatch):
         (Expected.about("x", 1.0089, 0.00005), "1.0089 ± 5e-05", (1.00894,), (1.00896,)),
         (Expected.about("x", 94, 2), "92 to 96", (92, 96), (91.9,)),
         (Expected.about("x", 3, 0), "3 to 3", (3,), (3.1,)),
+        (Expected.about("x", 0.68, 0.02), "0.66 to 0.7", (3.3 / 5, 0.66 - 1e-16), (0.66 - 1e-9,)),
     ],
 )
 def test_a_range_says_what_it_holds(expected, words, inside, outside):
