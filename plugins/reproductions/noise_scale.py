@@ -2,8 +2,7 @@
 
 import math
 
-import optcompare
-from optcompare import Attempt, Expected, Found, Reproduction
+from optcompare import Attempt, Expected, Found, Reproduction, figure
 
 QUICK = {"batch_sizes": (4, 16, 64, 256), "seeds": 3, "tune": 5, "tune_seeds": 1, "max_epochs": 30}
 FULL = {"batch_sizes": (2, 8, 32, 128, 512, 2048), "seeds": 10, "tune": 8, "tune_seeds": 3, "max_epochs": 40}
@@ -18,7 +17,7 @@ def find(attempt: Attempt) -> Found:
     noise = math.nan if curve.noise is None else curve.noise.value
     knee = math.nan if curve.fit is None else curve.fit.critical.value
     notes = [f"noise scale {noise:.3g}, knee E_min/S_min {knee:.3g} samples"]
-    return Found({"factor": noise / knee}, optcompare.figure("scaling", study), notes)
+    return Found({"factor": noise / knee}, figure("scaling", study), notes)
 
 
 def noise_scale() -> Reproduction:

