@@ -1,4 +1,4 @@
-"""How far the sums of centred points stray in the orders that GraB finds (Lu et al. 2022)."""
+"""The largest sums of centred points along the orders that GraB finds (Lu et al. 2022)."""
 
 from __future__ import annotations
 
