@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,7 @@ class Attempt:
         full: Whether the whole setting is trained, rather than the quick one.
         progress: Whether progress is shown; None: in notebooks only.
         say: A function that receives a line before each part.
+        force: Go on with a part although versions, data or sources changed since it began.
 
     Attributes:
         directory: See above.
@@ -37,9 +39,10 @@ class Attempt:
         full: bool,
         progress: bool | None = None,
         say: Callable[[str], None] = lambda line: None,
+        force: bool = False,
     ) -> None:
         self.directory, self.full = directory, full
-        self._progress, self._say = progress, say
+        self._progress, self._say, self._force = progress, say, force
 
     def choose(self, *, quick: Value, full: Value) -> Value:
         """Return the value for the size of this attempt.
@@ -80,7 +83,8 @@ class Attempt:
         folder = self.directory / safe_name(part)
         again = (folder / COMPARISON).exists()
         self._say(f"{part}: " + ("goes on" if again else "trains"))
-        where = {"resume": folder} if again else {"out": folder}
+        where = {"resume": folder, "force": self._force} if again else {"out": folder}
+        train = inspect.unwrap(train)  # errors keep the words of options; reproduce() says them in its own
         result = train(*args, **question, **where, progress=self._progress)
         if result.status == "interrupted":
             raise ComparisonError(

@@ -59,6 +59,7 @@ def batch_size_study(
     plugins: str | Sequence[str] = (),
     out: str | Path | None = None,
     resume: str | Path | None = None,
+    force: bool = False,
     observer: Observer | None = None,
     progress: bool | None = None,
     track: str | Sequence[str] = (),
@@ -105,6 +106,7 @@ def batch_size_study(
         out: A new run directory to write, with ``scaling.csv`` and ``scaling.png``. None: nothing is written.
         resume: The run directory of the same study, interrupted, or with fewer seeds, which is continued;
             everything else must be the same.
+        force: Resume although versions, data or sources changed.
         observer: An object whose methods ``measured``, ``trial_finished`` and ``advanced`` are called in this
             process.
         progress: Show the progress and the time left. None: in notebooks only.
@@ -122,6 +124,8 @@ def batch_size_study(
     """
     if resume is not None and out is not None:
         raise ComparisonError("resume continues in the directory of the previous study; leave out `out`")
+    if force and resume is None:
+        raise ComparisonError("force resumes a study although something changed; give resume too")
     previous = None if resume is None else PreviousRun.read(Path(resume))
     question = Question(
         workload=workload,
@@ -151,7 +155,7 @@ def batch_size_study(
     prepared = prepare(registry, study_question(registry, question, batch_sizes, max_epochs))
     directory = next((Path(path) for path in (out, resume) if path is not None), None)
     with observed(prepared, options, observer, progress) as options:
-        result = run_or_resume(prepared, previous, directory, options)
+        result = run_or_resume(prepared, previous, directory, options, force=force)
     if directory is not None and result.status == "finished":
         save_scaling(result, directory, ["png"])
     return result

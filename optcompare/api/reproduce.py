@@ -23,6 +23,7 @@ from ..registry.manager import Registry
 from ..storage.default_directory import default_directory
 from ..storage.run_dir import refuse_occupied, write_atomically, writing
 from .attempt import Attempt
+from .python_words import with_python_words
 
 REPORT, FIGURE = "reproduction.json", "figure.png"
 
@@ -101,6 +102,7 @@ class Reproduced:
             "claim": self.about.claim,
             "source": self.about.source,
             "setting": self.about.setting,
+            "quick": self.about.quick,
             "expected": expected,
             "holds": self.holds,
             "notes": list(self.found.notes),
@@ -109,11 +111,13 @@ class Reproduced:
         }
 
 
+@with_python_words
 def reproduce(
     name: str,
     *,
     full: bool = False,
     out: str | Path | None = None,
+    force: bool = False,
     plugins: Sequence[str] = (),
     progress: bool | None = None,
     say: Callable[[str], None] = lambda line: None,
@@ -126,6 +130,7 @@ def reproduce(
         out: The folder for the report, the figure and the run directories. If it holds an earlier attempt of
             the same reproduction and size, parts that were trained are not trained again. None: a new folder
             in ``runs``.
+        force: Go on with an earlier attempt although versions, data or sources changed.
         plugins: Paths of Python files or names of modules to load.
         progress: Show the progress and the time left. None: in notebooks only.
         say: A function that receives a line before each part is trained.
@@ -143,7 +148,7 @@ def reproduce(
     about = _made(registry, name)
     directory = _directory(name, full, None if out is None else Path(out))
     began = time.perf_counter()
-    found = _found(name, about, Attempt(directory, full, progress, say))
+    found = _found(name, about, Attempt(directory, full, progress, say, force))
     reproduced = Reproduced(name, about, found, full, time.perf_counter() - began, directory)
     _write(reproduced)
     return reproduced

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +38,7 @@ Examples:
     help="Where report, figure and runs are written; if it holds an earlier attempt, that one goes on.  "
     "[default: runs/TIME-NAME-SIZE]",
 )
+@click.option("--force", is_flag=True, help="Goes on even if versions, data or sources changed.")
 @click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load.")
 @click.option("--quiet", is_flag=True, help="Print only the path of the figure.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -46,6 +48,7 @@ def reproduce(
     name: str,
     quick: bool,
     out: Path | None,
+    force: bool,
     plugin: tuple[str, ...],
     quiet: bool,
     as_json: bool,
@@ -67,7 +70,9 @@ def reproduce(
     remember_plugins(plugin)
     printer = Printer(quiet or as_json, to_stderr=as_json)
     say = (lambda line: None) if printer.quiet else printer.line
-    result = reproduced(name, full=not quick, out=out, plugins=plugin, progress=not printer.quiet, say=say)
+    result = inspect.unwrap(reproduced)(  # whose errors name options
+        name, full=not quick, out=out, force=force, plugins=plugin, progress=not printer.quiet, say=say
+    )
     if as_json:
         click.echo(json.dumps(result.as_json(), indent=2, ensure_ascii=False, allow_nan=False))
     elif quiet:

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 
 import optcompare
 from optcompare import Expected, PluginError, RunDirectoryError, batch_size_study, reproduce
@@ -151,6 +152,19 @@ def test_an_interrupted_attempt_goes_on_without_training_again(plugin, monkeypat
     )
 
 
+def test_an_attempt_goes_on_after_a_change_only_where_that_is_asked_for(plugin, capsys):
+    command = ("reproduce", "holds", "--plugin", plugin, "--out", "x")
+    assert run(*command) == 0
+    environment = Path("x/a_b/comparison.json")
+    environment.write_text(environment.read_text("utf-8").replace(torch.__version__, "1.0"), "utf-8")
+    capsys.readouterr()
+    assert run(*command) == 2
+    assert "give --force to go on nevertheless" in capsys.readouterr().err
+    with pytest.raises(optcompare.ComparisonError, match="give force=True to go on nevertheless"):
+        reproduce("holds", out="x", plugins=[plugin])
+    assert run(*command, "--force") == 0
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -193,5 +207,7 @@ def test_a_study_goes_on_with_more_seeds(tmp_path):
     assert set(more.trials["seed"]) - set(few.trials["seed"]) == {2}
     with pytest.raises(optcompare.ComparisonError, match="leave out `out`"):
         batch_size_study("line", "train_loss=5", out=tmp_path / "y", resume=tmp_path / "x", **study)
+    with pytest.raises(optcompare.ComparisonError, match="give resume too"):
+        batch_size_study("line", "train_loss=5", out=tmp_path / "y", force=True, **study)
     with pytest.raises(optcompare.OptcompareError, match="goal"):
         batch_size_study("line", "train_loss=4", seeds=3, resume=tmp_path / "x", **study)
