@@ -37,7 +37,7 @@ class Reproduced:
         about: The claim, its source and its setting.
         found: The values, the figure and the notes.
         full: Whether the whole setting was trained.
-        seconds: How long this attempt took, without parts that were trained before.
+        seconds: How long it took, all attempts in this folder together.
         directory: The folder with the report, the figure and the run directories.
     """
 
@@ -146,10 +146,14 @@ def reproduce(
     """
     registry = Registry.load(plugins)
     about = _made(registry, name)
-    directory = _directory(name, full, None if out is None else Path(out))
+    directory, before = _directory(name, full, None if out is None else Path(out))
     began = time.perf_counter()
-    found = _found(name, about, Attempt(directory, full, progress, say, force))
-    reproduced = Reproduced(name, about, found, full, time.perf_counter() - began, directory)
+    try:
+        found = _found(name, about, Attempt(directory, full, progress, say, force))
+    except BaseException:
+        _write_unfinished(directory, name, full, before + time.perf_counter() - began)
+        raise
+    reproduced = Reproduced(name, about, found, full, before + time.perf_counter() - began, directory)
     _write(reproduced)
     return reproduced
 
@@ -167,8 +171,8 @@ def _made(registry: Registry, name: str) -> Reproduction:
     return about
 
 
-def _directory(name: str, full: bool, out: Path | None) -> Path:
-    """Return the folder of an attempt, with a report that says what it is for."""
+def _directory(name: str, full: bool, out: Path | None) -> tuple[Path, float]:
+    """Return the folder of an attempt, with a report that says what it is for, and its seconds before."""
     size = "full" if full else "quick"
     if out is None:
         out = default_directory(f"{name}-{size}")
@@ -178,16 +182,17 @@ def _directory(name: str, full: bool, out: Path | None) -> Path:
         try:
             before = json.loads(text)
             same = (before["name"], before["size"]) == (name, size)
-        except (ValueError, TypeError, KeyError):
+            seconds = float(before.get("seconds", 0.0))
+        except (ValueError, TypeError, KeyError, AttributeError):
             same = False
         if not same:
             raise RunDirectoryError(f"{out} holds no {size} attempt at {name}; give another directory")
-        return out
+        return out, seconds
     refuse_occupied(out)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    _write_json(out, {"name": name, "size": size, "holds": None})
-    return out
+    _write_unfinished(out, name, full, 0.0)
+    return out, 0.0
 
 
 def _found(name: str, about: Reproduction, attempt: Attempt) -> Found:
@@ -210,6 +215,11 @@ def _write(reproduced: Reproduced) -> None:
             reproduced.directory / FIGURE, lambda path: figure.savefig(path, format="png", dpi=150)
         )
     _write_json(reproduced.directory, reproduced.as_json())
+
+
+def _write_unfinished(directory: Path, name: str, full: bool, seconds: float) -> None:
+    size = "full" if full else "quick"
+    _write_json(directory, {"name": name, "size": size, "holds": None, "seconds": round(seconds, 1)})
 
 
 def _write_json(directory: Path, values: Mapping[str, Any]) -> None:

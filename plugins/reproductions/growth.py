@@ -53,7 +53,7 @@ def growth() -> Reproduction:
     return Reproduction(
         claim="“one can usually obtain the same learning curve on both training and test sets by instead "
         "increasing the batch size”, after as many epochs, “but with fewer parameter updates”.",
-        source="Smith et al. 2018, arXiv 1711.00489, figures 2 and 5, there on CIFAR-10",
+        source="Smith et al. 2018, arXiv 1711.00489, there on CIFAR-10 and ImageNet",
         setting="After each third of the epochs the rate ÷ 5, or the batch × 5, or neither. Noisy quadratic: "
         "h = c = (1, 0.1, 0.01), rate 0.5, B = 8, 3 epochs of 8,000 samples, 4,000 seeds. Fashion-MNIST, a "
         "perceptron: momentum 0.9, rate 0.02, B = 32, 30 epochs, 10 seeds.",

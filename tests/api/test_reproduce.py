@@ -142,10 +142,13 @@ def test_an_interrupted_attempt_goes_on_without_training_again(plugin, monkeypat
     assert run(*command) == 130
     before = (optcompare.load("x/a_b").trials["final_sha256"]).tolist()
     monkeypatch.delenv("INTERRUPTED")
+    unfinished = json.loads(Path("x/reproduction.json").read_text("utf-8"))
+    assert (unfinished["holds"], unfinished["seconds"] > 0) == (None, True)
     seen = []
     result = reproduce("holds", out="x", plugins=[plugin], say=seen.append)
     assert seen == ["a b: goes on", "second: trains"]
     assert result.holds
+    assert result.seconds > unfinished["seconds"]
     assert optcompare.load("x/a_b").trials["final_sha256"].tolist() == before
     assert (
         optcompare.load("x/a_b").environment["started"] <= optcompare.load("x/second").environment["started"]
