@@ -8,7 +8,7 @@ from optcompare import Attempt, Expected, Found, Reproduction
 BETA, REFERENCE = 0.95, 32
 """The usual β₂ of language models, and the batch size at which it is taken for right here."""
 QUICK = ("stdlib-text:context=64:characters=120000:layers=1", (1, 8, 64), {"tune": 5, "seeds": 2})
-FULL = ("stdlib-text:context=64:characters=2000000", (1, 16, 256), {"tune": 6, "seeds": 5})
+FULL = ("stdlib-text:context=64:characters=2000000", (1, 16, 256), {"tune": 6, "tune_seeds": 2, "seeds": 5})
 ADAM, FIXED, SGD = "Adam, half-life kept", f"Adam, β₂ = {BETA}", "SGD"
 
 
@@ -63,7 +63,7 @@ def small_batch() -> Reproduction:
         source="Marek et al. 2025, arXiv 2507.07101, figure 1, there 30 million weights, 600 million tokens",
         setting="The next character of Python's standard library: 28,000 sequences of 64, one pass, "
         f"34,000 weights, warm-up and cosine. B = 1, 16, 256; β₁ = 0.9; β₂ = {BETA}^(B/{REFERENCE}), or "
-        f"{BETA} at each B. 6 rates for each arm on one seed, 5 further seeds.",
+        f"{BETA} at each B. 6 rates for each arm on 2 seeds, 5 further seeds.",
         expected={
             "small": Expected("Adam, half-life kept: loss at B = 1 less the best other", high=0.03),
             "fixed": Expected(
