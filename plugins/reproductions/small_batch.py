@@ -69,8 +69,8 @@ def small_batch() -> Reproduction:
             "fixed": Expected(
                 f"Adam at B = 1: loss with β₂ = {BETA} less half-life kept",
                 0.02,
-                if_not="a short memory costs little in few updates at tuned rates: 28,000 sequences of 32, at "
-                "two rates and one seed, showed 0.08",
+                if_not="a short memory costs little in few updates at tuned rates: 28,000 sequences of 32 "
+                "showed 0.08, at two rates and one seed",
             ),
             "sgd": Expected("B = 1: loss of SGD less Adam", high=0.05),
             "grows": Expected("the same at the largest B, less that at B = 1", 0.1),
