@@ -2,7 +2,17 @@
 
 from optcompare import hookimpl
 
-MODULES = ("grab", "growth", "mnist1d", "noise_scale", "noisy_quadratic", "notebook", "three_regions")
+MODULES = (
+    "grab",
+    "growth",
+    "large_batch_gap",
+    "mnist1d",
+    "noise_scale",
+    "noisy_quadratic",
+    "notebook",
+    "small_batch",
+    "three_regions",
+)
 
 
 @hookimpl
