@@ -28,7 +28,7 @@ NEEDS_ARGUMENTS = {
 NEEDS_PACKAGE = {"flights"}
 """Workloads whose data an extra brings; tests/extras runs them."""
 WORKLOADS = [name for name in REGISTRY.entries("workloads") if name not in NEEDS_ARGUMENTS | NEEDS_PACKAGE]
-REFUSED = {"sparseadam": "sparse gradients", "muon": "orthogonalises matrices"}
+REFUSED = {"sparseadam": "does not support dense gradients", "muon": "orthogonalises matrices"}
 OPTIMIZERS = [name for name in REGISTRY.entries("optimizers") if name not in REFUSED]
 
 pytestmark = pytest.mark.usefixtures("generated_images")

@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from ...core.choices import TrainerName
+from ...core.rng import preserved_rng
 from ...errors import USER_CODE_ERRORS
 from ...interfaces.metrics import is_accumulated, is_pair
 from ..dropout import dropout_layers
+from ..loop.gradient import sparse_gradients
 from ..loop.trial import TrialRun
 from ..measurement.evaluation import evaluate_batch, evaluating
 from .update_rules import Unsupported
@@ -48,6 +50,22 @@ def refuse_masked_statistics(needs: Sequence[str]) -> None:
     """
     if set(needs) - {"lr"}:
         raise Unsupported("statistics of adaptive strategies do not draw dropout masks in lanes")
+
+
+def refuse_sparse_gradients(run: TrialRun) -> None:
+    """Refuse a model with sparse gradients, since lanes compute the gradients of all lanes in one array.
+
+    Args:
+        run: A trial, whose own module is not touched.
+
+    Raises:
+        Unsupported: The gradient of a weight is sparse.
+    """
+    model, rows = run.another_model(), torch.arange(min(_ROWS, run.source.n))
+    with preserved_rng(), torch.enable_grad():
+        run.workload.mean_loss(model, next(run.source.stream([rows], 0, 0, ahead=False))).backward()
+    if names := sparse_gradients(model):
+        raise Unsupported(f"the gradient of {names[0]} is sparse, and gradients of lanes are dense")
 
 
 def refuse_whole_metrics(run: TrialRun) -> None:
