@@ -191,6 +191,6 @@ def bytes_of(state: Any) -> int:
         return sum(map(bytes_of, state.values()))
     if isinstance(state, (list, tuple)):
         return sum(map(bytes_of, state))
-    if getattr(state, "is_sparse", False):  # such as the momentum of an embedding with sparse gradients
+    if getattr(state, "is_sparse", False):
         return bytes_of([state._indices(), state._values()])
     return getattr(state, "nbytes", 16)

@@ -37,10 +37,10 @@ def mackey_glass(
     The series is dx/dt = 0.2·x(t - tau)/(1 + x(t - tau)^10) - 0.1·x(t), once a unit of time, from a history
     that is drawn for the seed; it is chaotic for tau=17 (Farmer 1982). From the last context values the
     network predicts the value after horizon more, 6 as in Lapedes and Farber (1987). The first values are
-    trained on, the next (the share valid) are for validation, and the last (the share test) are the test set; no
-    window crosses a border. Values are standardised by those of training, and noise is the deviation of noise
-    that is added before. The loss is the squared error; a note says that of the naive forecast, by which the
-    value stays as it is.
+    trained on, the next (the share valid) are for validation, and the last (the share test) are the test
+    set; no window crosses a border. Noise of deviation noise is added, and values are standardised by those
+    of training. The loss is the squared error; a note states that of the naive forecast, which predicts the
+    last value again.
     """
     if cell not in get_args(Cell):
         raise _error(f"cell is one of {', '.join(get_args(Cell))}; got {cell}")

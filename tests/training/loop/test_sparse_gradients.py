@@ -1,6 +1,4 @@
-"""Sparse gradients, such as those of embeddings: clipped, diagnosed and asked for as their dense form would
-be.
-"""
+"""Sparse gradients, such as those of embeddings, and sparse buffers: trained as their dense form would be."""
 
 from __future__ import annotations
 
@@ -8,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from optcompare import ComparisonError, compare, workload_from
+from optcompare import ComparisonError, WorkloadError, compare, workload_from
 from optcompare.storage.state_files import bytes_of
 from optcompare.training.loop.gradient import clip
 
@@ -124,3 +122,61 @@ def test_a_sparse_state_is_counted_by_what_it_holds():
     """Two rows of four float32, and two indices of eight bytes."""
     rows = torch.sparse_coo_tensor(torch.tensor([[1, 3]]), torch.ones(2, 4), (1000, 4), check_invariants=True)
     assert bytes_of({"momentum_buffer": rows}) == 2 * 4 * 4 + 2 * 8
+
+
+class Spread(nn.Module):
+    """A stranger's graph convolution, with its adjacency as a buffer or an attribute in some layout."""
+
+    def __init__(self, adjacency, kept="buffer"):
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+        self.register_buffer("x", FEATURES)
+        if kept == "buffer":
+            self.register_buffer("adjacency", adjacency)
+        else:
+            self.adjacency = adjacency
+
+    def forward(self, nodes):
+        return (self.adjacency @ self.linear(self.x))[nodes]
+
+
+FEATURES = torch.randn(12, 3, generator=torch.Generator().manual_seed(0))
+RING = torch.eye(12) / 2 + torch.eye(12).roll(1, 0) / 4 + torch.eye(12).roll(-1, 0) / 4
+NODES = torch.arange(8)
+
+
+def ring(adjacency, kept="buffer"):
+    kinds = NODES % 3
+    return workload_from(lambda: Spread(adjacency, kept), (NODES, kinds), valid=(NODES + 4, kinds), lr=0.3)
+
+
+@pytest.fixture
+def sparse_ring():
+    places = RING.nonzero().T
+    return torch.sparse_coo_tensor(places, RING[tuple(places)], (12, 12), check_invariants=True).coalesce()
+
+
+@pytest.mark.parametrize("kept", ["buffer", "attribute"])
+def test_a_sparse_adjacency_trains_as_its_dense_form(kept, sparse_ring, tmp_path):
+    sparse = compare(ring(sparse_ring, kept), "mini:4", seeds=1, epochs=2, out=tmp_path / "run")
+    dense = compare(ring(RING), "mini:4", seeds=1, epochs=2)
+    assert sparse.records["valid_loss"].tolist() == pytest.approx(
+        dense.records["valid_loss"].tolist(), rel=1e-5
+    )
+    continued = compare(ring(sparse_ring, kept), "mini:4", resume=tmp_path / "run", seeds=1, epochs=4)
+    at_once = compare(ring(sparse_ring, kept), "mini:4", seeds=1, epochs=4)
+    assert continued.trials["final_sha256"].tolist() == at_once.trials["final_sha256"].tolist()
+
+
+def test_lanes_refuse_a_sparse_adjacency_by_name(sparse_ring):
+    result = compare(ring(sparse_ring), "mini:4", seeds=2, epochs=1, trainer="lanes")
+    assert set(result.trials["fallback"]) == {
+        "the model's adjacency is a sparse tensor, and tensors of lanes are dense"
+    }
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+def test_a_layout_that_cannot_be_copied_is_one_line(sparse_ring):
+    message = r"the model's adjacency has the layout torch\.sparse_csr, .* make it with \.to_sparse_coo\(\)"
+    with pytest.raises(WorkloadError, match=message):
+        compare(ring(sparse_ring.to_sparse_csr()), "mini:4", seeds=1, epochs=1)
