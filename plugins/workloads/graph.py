@@ -22,7 +22,7 @@ def graph(
     features: int = 128,
     degree: float = 4.0,
     homophily: float = 0.8,
-    signal: float = 1.0,
+    signal: float = 1.6,
     labelled: int = 20,
     hidden: int = 16,
     seed: int = 0,
@@ -31,11 +31,11 @@ def graph(
 
     An edge joins a random node to one of its class with the probability homophily, else to one of another
     class (a planted partition), until nodes have the mean degree. Features are normal with deviation 1 around
-    a point of each class, which is drawn with deviation signal/√features·2. The defaults have the numbers of
+    a point of their class, at a distance of about signal from the origin. The defaults have the numbers of
     nodes, classes and labels, the degree and the homophily of Cora. As there (Yang et al. 2016), labelled
-    nodes of each class are trained on; of the others, at most 500 are for validation and 1,000 are the test
-    set. The network is that of Kipf and Welling (2017) without dropout. A sample is the number of a node: a
-    batch computes the whole graph, and its loss is over the nodes of the batch.
+    nodes of each class are trained on; of the others, 500 are for validation and 1,000 are the test set (at
+    most a third and two thirds). The network is that of Kipf and Welling (2017) without dropout. A sample is
+    the number of a node: a batch computes the whole graph, and its loss is over the nodes of the batch.
     """
     whole = {"nodes": nodes, "classes": classes, "features": features, "labelled": labelled, "hidden": hidden}
     for name, value in whole.items():
@@ -46,7 +46,7 @@ def graph(
     if not 0 <= homophily <= 1:
         raise _error(f"homophily is a share of edges, from 0 to 1; got {homophily}")
     if not (signal >= 0 and math.isfinite(signal)):
-        raise _error(f"signal is a deviation, 0 or more; got {signal}")
+        raise _error(f"signal is a distance, 0 or more; got {signal}")
     if not 0 <= seed < 2**32:
         raise _error(f"seed is a number from 0 to 2**32 - 1; got {seed}")
     if nodes < classes * (labelled + 2):
@@ -79,7 +79,7 @@ def _on_split(
     rng = np.random.RandomState(seed)
     y = rng.permutation(np.arange(nodes) % classes)
     edges = partition_edges(y, round(nodes * degree / 2), homophily, rng)
-    points = rng.normal(0, 2 * signal / math.sqrt(features), (classes, features))
+    points = rng.normal(0, signal / math.sqrt(features), (classes, features))
     x = points[y] + rng.normal(size=(nodes, features))
     made = Graph(torch.from_numpy(x).float(), torch.from_numpy(edges))
     train, rest = labelled_nodes(y, labelled, np.random.RandomState([seed, number]))

@@ -143,6 +143,8 @@ def _columns(file: Path) -> dict[str, Any]:
                 line = sum(map(len, parts)) + int(np.flatnonzero(column.is_null())[0]) + 1
                 raise rating_error(f"{file}: rating {line:,} has no {name}; complete or remove its line")
             parts.append(column.to_numpy())
+    if not portions["rating"]:
+        raise rating_error(f"{file} has a header line and no ratings below it; get it again")
     return {name: np.concatenate(parts) for name, parts in portions.items()}
 
 
