@@ -14,6 +14,7 @@ from optcompare.planning import reference_check
 from optcompare.registry.manager import Registry
 from optcompare.training.lanes.engines.xla import availability
 from tests.helpers.image_sets import write_image_sets
+from tests.helpers.ratings import made_up, write_100k
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,9 +68,10 @@ def registry() -> Registry:
 
 @pytest.fixture(scope="session")
 def folder_of_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small generated files of all well-known sets of images, in one folder."""
+    """Small generated files of all well-known sets of images, and of ratings, in one folder."""
     root = tmp_path_factory.mktemp("images")
     write_image_sets(root)
+    write_100k(root / "ml-100k" / "u.data", made_up())
     return root
 
 

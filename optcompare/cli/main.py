@@ -56,6 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: The arguments of the command line; None: those of this process.
     """
     warnings.filterwarnings("ignore", "Glyph .* missing from font")  # name_missing_glyphs reports them once
+    warnings.filterwarnings("ignore", "Sparse invariant checks")  # of torch, when a job sends a sparse state
     logging.getLogger("matplotlib").setLevel(
         logging.ERROR
     )  # such as a read-only home directory, or no bold font

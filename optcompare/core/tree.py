@@ -69,6 +69,16 @@ def to_dense(tensor: Tensor) -> Tensor:
     return tensor.to_dense() if tensor.is_sparse else tensor
 
 
+def dense_parts(tensor: Tensor) -> list[Tensor]:
+    """Return the dense tensors of which a tensor consists: indices and values of a sparse one, or itself.
+
+    Args:
+        tensor: A tensor without a graph, dense or in coordinates (``torch.sparse_coo``). Elements at the
+            same place stay apart, as they are in the tensor.
+    """
+    return [tensor._indices(), tensor._values()] if tensor.is_sparse else [tensor]
+
+
 def tensors(batch: Batch) -> list[Tensor]:
     """Return all tensors of a batch, in its own order.
 

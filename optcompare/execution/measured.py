@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..core.comparison import Trial
+from ..storage.state_files import bytes_of
 from ..training.measurement.counters import Progress
 
 _MOST_WEIGHTS_BYTES = 2**30
@@ -48,7 +49,7 @@ class Measured:
         if progress.snapshots:
             self.snapshots[trial.arm.label] = [(at, weights.numpy()) for at, weights in progress.snapshots]
         size = sum(
-            value.nbytes + _TENSOR_BYTES for value in model.values() if isinstance(value, torch.Tensor)
+            bytes_of(value) + _TENSOR_BYTES for value in model.values() if isinstance(value, torch.Tensor)
         )
         if model and self._weight_bytes + size <= _MOST_WEIGHTS_BYTES:
             self._weight_bytes += size

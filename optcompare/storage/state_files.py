@@ -132,7 +132,8 @@ def _load(path: Path) -> dict[Any, Any]:
     import torch
 
     try:
-        with open_regular(path) as file:
+        # Indices beyond the size of a sparse tensor would end the process when they are used.
+        with open_regular(path) as file, torch.sparse.check_sparse_tensor_invariants():
             values = torch.load(file, weights_only=True)
     except Exception as error:
         raise _damaged(path) from error
@@ -190,4 +191,6 @@ def bytes_of(state: Any) -> int:
         return sum(map(bytes_of, state.values()))
     if isinstance(state, (list, tuple)):
         return sum(map(bytes_of, state))
+    if getattr(state, "is_sparse", False):
+        return bytes_of([state._indices(), state._values()])
     return getattr(state, "nbytes", 16)

@@ -19,6 +19,11 @@ from ..errors import ComparisonError
 from .determinism import deterministic_algorithms
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
+_OF_SPARSE_GRADIENTS = (
+    "Sparse invariant checks are implicitly disabled",
+    "There is a performance drop.*sparse",
+)
+"""The beginnings of torch's warnings about its own use of sparse tensors, for which a user can do nothing."""
 _NONDETERMINISTIC = re.compile(r"(\S+) does not have a deterministic implementation")
 
 
@@ -140,6 +145,8 @@ def _algorithms(deterministic: bool) -> Iterator[None]:
         warnings.filterwarnings(
             "ignore", f".*{_NONDETERMINISTIC.pattern}"
         )  # reported once, after the dry run
+        for message in _OF_SPARSE_GRADIENTS:
+            warnings.filterwarnings("ignore", message)
         torch.set_float32_matmul_precision("highest")
         modes.fill_uninitialized_memory = False
         torch.backends.cudnn.benchmark = False

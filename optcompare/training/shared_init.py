@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..core.rng import permutation, preserved_rng, seed_python, seed_torch
+from ..core.tree import dense_parts
 from ..errors import USER_CODE_ERRORS, ComparisonError, WorkloadError, explain
 from ..interfaces.workload import Workload
 
@@ -103,6 +104,7 @@ class SharedStart:
                 module = build_module(self._workload.model, f"workload {self._workload.name}")
                 materialize(self._workload, module, self._batch)
                 set_to_train(module)
+                _refuse_compressed(module, f"workload {self._workload.name}")
                 return module
         finally:
             torch.set_default_dtype(dtype)
@@ -175,11 +177,25 @@ def _refuse_other_values(first: Mapping[str, Tensor], now: Mapping[str, Tensor],
         )
 
 
+def _refuse_compressed(module: nn.Module, who: str) -> None:
+    """Refuse weights and buffers in layouts such as CSR, which torch cannot copy with ``copy.deepcopy``."""
+    for name, value in values_of(module).items():
+        layout = str(value.layout)
+        if layout not in ("torch.strided", "torch.sparse_coo"):
+            raise WorkloadError(
+                f"{who}: the model's {name} has the layout {layout}, which cannot be copied for each trial; "
+                "make it with .to_sparse_coo(), or dense"
+            )
+
+
 def _equal(one: Tensor, other: Tensor) -> bool:
     """Return whether tensors are equal to the last bit; NaN equals NaN."""
-    if one.dtype != other.dtype or one.shape != other.shape:
+    if one.dtype != other.dtype or one.shape != other.shape or one.layout != other.layout:
         return False
-    return torch.equal(one, other) or bool(((one == other) | ((one != one) & (other != other))).all())
+    return all(
+        torch.equal(a, b) or (a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all()))
+        for a, b in zip(dense_parts(one), dense_parts(other), strict=True)
+    )
 
 
 def fingerprint(state: Mapping[str, Any]) -> str:
@@ -188,9 +204,9 @@ def fingerprint(state: Mapping[str, Any]) -> str:
     for name in sorted(state):
         value = state[name]
         if isinstance(value, torch.Tensor):
-            data = value.detach().cpu().contiguous().reshape(-1)
             digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
-            digest.update(data.view(torch.uint8).numpy().data)
+            for part in dense_parts(value.detach()):
+                digest.update(part.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         else:
             digest.update(f"{name}|{value!r}|".encode())
     return digest.hexdigest()

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import types
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -204,6 +205,9 @@ def _begin(device: str | None) -> None:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    warnings.filterwarnings(
+        "ignore", "Sparse invariant checks"
+    )  # of torch, when a state that is sparse arrives
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -65,8 +65,10 @@ def lbfgs(
     )
 
 
-def sparseadam(model: nn.Module, *, lr: float = 1e-3) -> Optimizer:
-    """Not available: it takes sparse gradients only."""
-    raise ComparisonError(
-        "optimizer sparseadam takes sparse gradients only, and these models' are dense; use adam"
-    )
+def sparseadam(
+    model: nn.Module, *, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
+) -> Optimizer:
+    """Adam that updates only the rows with a gradient, for models whose gradients are all sparse."""
+    from torch.optim import SparseAdam
+
+    return SparseAdam([weight for weight in model.parameters() if weight.requires_grad], lr, betas, eps)

@@ -539,7 +539,7 @@ BAD: list[tuple[str, str]] = [
         "--strategies cabs --clip 1",
         "strategy cabs:2 is correct for plain sgd only, so that arm cabs:2 cannot be clipped",
     ),
-    ("--optimizers sparseadam", "optimizer sparseadam takes sparse gradients only"),
+    ("--optimizers sparseadam", "SparseAdam does not support dense gradients, please consider Adam instead"),
     ("--optimizers muon", "optimizer muon orthogonalises matrices, and parameter 'bias' has shape [1]"),
     ("--lr -1", "the learning rate must be positive and finite, got -1.0"),
     ("--lr 0", "the learning rate must be positive and finite, got 0.0"),

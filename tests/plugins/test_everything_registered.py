@@ -28,7 +28,7 @@ NEEDS_ARGUMENTS = {
 NEEDS_PACKAGE = {"flights"}
 """Workloads whose data an extra brings; tests/extras runs them."""
 WORKLOADS = [name for name in REGISTRY.entries("workloads") if name not in NEEDS_ARGUMENTS | NEEDS_PACKAGE]
-REFUSED = {"sparseadam": "sparse gradients", "muon": "orthogonalises matrices"}
+REFUSED = {"sparseadam": "does not support dense gradients", "muon": "orthogonalises matrices"}
 OPTIMIZERS = [name for name in REGISTRY.entries("optimizers") if name not in REFUSED]
 
 pytestmark = pytest.mark.usefixtures("generated_images")
@@ -38,7 +38,7 @@ def test_the_table_holds_what_comes_with_the_package():
     assert {"full", "mini", "single", "replacement", "once", "sequential", "growth"} <= set(STRATEGIES)
     assert {"norm-test", "inner-product", "cabs", "noise-scale", "grab"} <= set(STRATEGIES)
     assert {"line", "quadratic", "digits", "digits-cnn", "breast-cancer", "diabetes"} <= set(WORKLOADS)
-    assert {"mnist1d", "stdlib-text"} <= set(WORKLOADS)
+    assert {"mnist1d", "stdlib-text", "movielens", "graph", "mackey-glass"} <= set(WORKLOADS)
     assert {"fashion-mnist", "mnist", "cifar10", "cifar100"} <= set(WORKLOADS)
     assert {"csv", "parquet", "images", "text"} == NEEDS_ARGUMENTS
     trainable = {

@@ -24,7 +24,7 @@ from .followed_path import followed_columns
 from .memory import lanes_that_fit
 from .program import Blueprint
 from .program_cache import Programs
-from .refusals import refuse_dropout, refuse_masked_statistics, refuse_whole_metrics
+from .refusals import refuse_dropout, refuse_masked_statistics, refuse_sparse_tensors, refuse_whole_metrics
 from .statistics import StatsPrograms
 from .update_rules import Settings, Unsupported, settings_of
 
@@ -138,6 +138,7 @@ class Families:
             if not masked:
                 refuse_dropout(run.model, self.setup.comparison.trainer)
             refuse_whole_metrics(run)
+            refuse_sparse_tensors(run)
             if any(weight._backward_hooks or weight._post_accumulate_grad_hooks for weight in run.weights):
                 raise Unsupported(
                     "the model changes gradients by hooks of its weights, which lanes do not call"

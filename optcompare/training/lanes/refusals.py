@@ -8,11 +8,14 @@ import torch
 from torch import nn
 
 from ...core.choices import TrainerName
+from ...core.rng import preserved_rng
 from ...errors import USER_CODE_ERRORS
 from ...interfaces.metrics import is_accumulated, is_pair
 from ..dropout import dropout_layers
+from ..loop.gradient import sparse_gradients
 from ..loop.trial import TrialRun
 from ..measurement.evaluation import evaluate_batch, evaluating
+from ..shared_init import values_of
 from .update_rules import Unsupported
 
 _ROWS = 8
@@ -48,6 +51,25 @@ def refuse_masked_statistics(needs: Sequence[str]) -> None:
     """
     if set(needs) - {"lr"}:
         raise Unsupported("statistics of adaptive strategies do not draw dropout masks in lanes")
+
+
+def refuse_sparse_tensors(run: TrialRun) -> None:
+    """Refuse a model with sparse values or gradients, since those of all lanes are in one dense array.
+
+    Args:
+        run: A trial, whose own module is not touched.
+
+    Raises:
+        Unsupported: A weight, a buffer, a plain attribute, or the gradient of a weight is sparse.
+    """
+    model, rows = run.another_model(), torch.arange(min(_ROWS, run.source.n))
+    for name, value in values_of(model).items():
+        if value.is_sparse:
+            raise Unsupported(f"the model's {name} is a sparse tensor, and tensors of lanes are dense")
+    with preserved_rng(), torch.enable_grad():
+        run.workload.mean_loss(model, next(run.source.stream([rows], 0, 0, ahead=False))).backward()
+    if names := sparse_gradients(model):
+        raise Unsupported(f"the gradient of {names[0]} is sparse, and gradients of lanes are dense")
 
 
 def refuse_whole_metrics(run: TrialRun) -> None:

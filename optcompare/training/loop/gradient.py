@@ -123,6 +123,24 @@ def clip(weights: Sequence[Tensor], most: float) -> None:
         values.mul_(factor)
 
 
+def sparse_gradients(model: nn.Module) -> list[str]:
+    """Return the names of weights whose ``.grad`` is sparse, as those of embeddings may be."""
+    return [
+        name for name, weight in model.named_parameters() if weight.grad is not None and weight.grad.is_sparse
+    ]
+
+
+def about_sparse_gradients(model: nn.Module) -> str:
+    """Return the end of a message about an optimizer that fails; empty where no gradient is sparse."""
+    names = sparse_gradients(model)
+    if not names:
+        return ""
+    return (
+        f"; the gradient of {names[0]} is sparse, which sgd without weight decay, adagrad, sparseadam and "
+        "few others accept: use one of them, or embeddings with sparse=False"
+    )
+
+
 def normalises_batches(model: nn.Module) -> str | None:
     """Return the class name of the first module that uses batch statistics in training, or None."""
     for module in model.modules():

@@ -33,7 +33,7 @@ from ..setup import Setup
 from ..shared_init import SharedStart, fingerprint
 from ..state import TrialState
 from .closure_passes import Passes, check_arm
-from .gradient import UpdateGradient, clip, in_chunks, mean_gradient
+from .gradient import UpdateGradient, about_sparse_gradients, clip, in_chunks, mean_gradient
 from .own_state import OwnState
 from .planner import Planner
 from .trial_measurement import LiveObjects, TrialMeasurement
@@ -215,7 +215,8 @@ class TrialRun:
                 )
                 name = self.trial.arm.optimizer.label
                 raise ComparisonError(
-                    f"optimizer {name}: its step() fails, given {inputs}: {explain(error)}"
+                    f"optimizer {name}: its step() fails, given {inputs}: "
+                    f"{explain(error)}{about_sparse_gradients(model)}"
                 ) from error
             return passes.calls
 

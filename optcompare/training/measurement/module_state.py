@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...core.tree import dense_parts
+
 _OF_MODULES = frozenset(vars(nn.Module()))
 _UNCHANGING = (bool, int, float, complex, str, bytes, type(None))
 _MOST_HELD = 1000
@@ -137,7 +139,7 @@ def same(one: Any, other: Any) -> bool:
     """Return whether two values are equal; tensors in them must be equal to the last bit."""
     if isinstance(one, Tensor) or isinstance(other, Tensor):
         alike = isinstance(one, Tensor) and isinstance(other, Tensor) and one.shape == other.shape
-        return alike and one.dtype == other.dtype and torch.equal(one, other)
+        return alike and one.dtype == other.dtype and _equal_parts(one, other)
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
@@ -252,8 +254,18 @@ def _refill(container: Any, contents: Any) -> None:
     (container.extend if isinstance(container, (list, deque)) else container.update)(contents)
 
 
+def _equal_parts(one: Tensor, other: Tensor) -> bool:
+    """Return whether tensors of one shape are equal, and sparse ones have the same indices."""
+    if one.layout != other.layout:
+        return False
+    return all(torch.equal(a, b) for a, b in zip(dense_parts(one), dense_parts(other), strict=True))
+
+
 def _equal(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and bool(((one == other) | ((one != one) & (other != other))).all())
+    if one.shape != other.shape or one.layout != other.layout:
+        return False
+    pairs = zip(dense_parts(one), dense_parts(other), strict=True)
+    return all(a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all()) for a, b in pairs)
 
 
 def generator_state(value: Any) -> Any:
