@@ -2,7 +2,16 @@
 
 from optcompare import hookimpl
 
-MODULES = ("grab", "growth", "mnist1d", "noise_scale", "noisy_quadratic", "notebook", "three_regions")
+MODULES = (
+    "grab",
+    "growth",
+    "mnist1d",
+    "noise_scale",
+    "noisy_quadratic",
+    "notebook",
+    "seeds",
+    "three_regions",
+)
 
 
 @hookimpl

@@ -37,9 +37,11 @@ def test_every_reproduction_has_at_most_80_lines(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["growth", "grab", "mnist1d", "noise-scale", "noisy-quadratic"])
+@pytest.mark.parametrize(
+    "name", ["growth", "grab", "mnist1d", "noise-scale", "noisy-quadratic", "seeds", "three-regions"]
+)
 def test_quick_reproductions_find_what_was_expected(name, tmp_path):
-    if name in ("growth", "noise-scale") and not FASHION_MNIST.is_dir():
+    if name in ("growth", "noise-scale", "seeds", "three-regions") and not FASHION_MNIST.is_dir():
         pytest.skip("needs the package dataset-fashion-mnist")
     result = reproduce(name, out=tmp_path / name)
     assert result.missed == []
