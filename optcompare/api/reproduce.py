@@ -18,7 +18,7 @@ import torch
 
 from ..core.version import installed_version
 from ..errors import USER_CODE_ERRORS, OptcompareError, PluginError, RunDirectoryError, explain
-from ..interfaces.reproduction import Found, Reproduction
+from ..interfaces.reproduction import Expected, Found, Reproduction
 from ..registry.manager import Registry
 from ..storage.default_directory import default_directory
 from ..storage.run_dir import refuse_occupied, write_atomically, writing
@@ -49,6 +49,11 @@ class Reproduced:
     directory: Path
 
     @property
+    def expected(self) -> dict[str, Expected]:
+        """The numbers that are expected at this size, by name."""
+        return self.about.expected_at(self.full)
+
+    @property
     def holds(self) -> bool:
         """Whether every expected number lies in its range."""
         return not self.missed
@@ -56,7 +61,7 @@ class Reproduced:
     @property
     def missed(self) -> list[str]:
         """The names of the expected numbers that lie outside their ranges."""
-        return [key for key, each in self.about.expected.items() if not each.holds(self.found.values[key])]
+        return [key for key, each in self.expected.items() if not each.holds(self.found.values[key])]
 
     def rows(self) -> list[list[str]]:
         """Return a row for each expected number: what it is, its range, what was found, whether it holds."""
@@ -67,12 +72,12 @@ class Reproduced:
                 each.shown(self.found.values[key]),
                 "no" if key in self.missed else "yes",
             ]
-            for key, each in self.about.expected.items()
+            for key, each in self.expected.items()
         ]
 
     def verdict(self) -> str:
         """Return whether the claim holds here, with the likely reason for each number that does not."""
-        expected = self.about.expected
+        expected = self.expected
         size = " at the quick size" if self.about.quick and not self.full else ""
         if self.holds:
             return f"holds{size}: {'all ' if len(expected) > 1 else ''}{_numbers(len(expected))} as expected"
@@ -94,7 +99,7 @@ class Reproduced:
                 "holds": key not in self.missed,
                 "likely_reason": each.if_not if key in self.missed else "",
             }
-            for key, each in self.about.expected.items()
+            for key, each in self.expected.items()
         ]
         return {
             "name": self.name,
@@ -168,6 +173,8 @@ def _made(registry: Registry, name: str) -> Reproduction:
         raise PluginError(f"reproduction {name} failed: {explain(error)}") from error
     if not isinstance(about, Reproduction) or not about.expected:
         raise PluginError(f"reproduction {name} must return a Reproduction that expects a number")
+    if not about.expected_at(full=False):
+        raise PluginError(f"reproduction {name} must expect a number at the quick size, too")
     return about
 
 
@@ -202,8 +209,9 @@ def _found(name: str, about: Reproduction, attempt: Attempt) -> Found:
         raise
     except USER_CODE_ERRORS as error:
         raise PluginError(f"reproduction {name} failed: {explain(error)}") from error
-    if not isinstance(found, Found) or set(found.values) != set(about.expected):
-        wanted = ", ".join(about.expected)
+    expected = about.expected_at(attempt.full)
+    if not isinstance(found, Found) or set(found.values) != set(expected):
+        wanted = ", ".join(expected)
         raise PluginError(f"reproduction {name} must find exactly the numbers that it expects: {wanted}")
     return found
 

@@ -24,12 +24,14 @@ class Expected:
         low: The smallest value that holds.
         high: The largest value that holds.
         if_not: The likely reason where a run found something else; empty: none is known.
+        full_only: Whether only the whole setting has the number: quick attempts neither find nor show it.
     """
 
     words: str
     low: float = -math.inf
     high: float = math.inf
     if_not: str = ""
+    full_only: bool = False
 
     @classmethod
     def about(cls, words: str, value: float, within: float, if_not: str = "") -> Expected:
@@ -111,3 +113,11 @@ class Reproduction:
     expected: Mapping[str, Expected]
     find: Callable[[Any], Found]
     quick: str = ""
+
+    def expected_at(self, full: bool) -> dict[str, Expected]:
+        """Return the numbers that an attempt of one size must find.
+
+        Args:
+            full: Whether the whole setting is trained, rather than the quick one.
+        """
+        return {key: each for key, each in self.expected.items() if full or not each.full_only}

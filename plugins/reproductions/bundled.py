@@ -10,6 +10,7 @@ MODULES = (
     "noise_scale",
     "noisy_quadratic",
     "notebook",
+    "seeds",
     "small_batch",
     "three_regions",
 )

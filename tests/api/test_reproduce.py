@@ -48,6 +48,11 @@ def fails(attempt):
 
 RATIO = Expected("loss of full batches over that of mini-batches", low=1.0)
 NARROW = Expected.about("a ratio", 0.5, 0.001, if_not="the line is too easy")
+LARGE = Expected("a ratio that takes hours", low=1.0, full_only=True)
+
+
+def by_size(attempt):
+    return Found({"ratio": 2.0} | attempt.choose(quick={}, full={"large": 0.5}))
 
 
 @hookimpl
@@ -60,6 +65,8 @@ def optcompare_reproductions():
     return {
         "holds": made(ratio, ratio=RATIO),
         "misses": made(lambda attempt: Found({"a": float("nan"), "b": 0.7}), a=RATIO, b=NARROW),
+        "by-size": made(by_size, ratio=RATIO, large=LARGE),
+        "large-only": made(by_size, large=LARGE),
         "wrong-name": made(wrong_name, ratio=RATIO),
         "fails": made(fails, ratio=RATIO),
         "nothing-expected": made(ratio),
@@ -124,6 +131,17 @@ def test_what_does_not_hold_is_shown_with_its_likely_reason(plugin, capsys):
     assert not found["holds"]
 
 
+def test_a_number_of_the_full_size_is_neither_found_nor_shown_at_the_quick_one(plugin, capsys):
+    assert run("reproduce", "by-size", "--plugin", plugin) == 0
+    out = capsys.readouterr().out
+    assert "by-size holds at the quick size: 1 number as expected" in out
+    assert "takes hours" not in out
+    assert run("reproduce", "by-size", "--plugin", plugin, "--full", "--out", "x") == 1
+    assert "by-size does not hold: 1 of 2 numbers not as expected" in capsys.readouterr().out
+    found = json.loads(Path("x/reproduction.json").read_text())["expected"]
+    assert [each["found"] for each in found] == [2.0, 0.5]
+
+
 def test_json_alone_is_printed_where_it_is_asked_for(plugin, capsys):
     assert run("reproduce", "holds", "--plugin", plugin, "--full", "--json") == 0
     report = json.loads(capsys.readouterr().out)
@@ -175,6 +193,7 @@ def test_an_attempt_goes_on_after_a_change_only_where_that_is_asked_for(plugin, 
         ("wrong-name", "wrong-name must find exactly the numbers that it expects: ratio"),
         ("fails", r"reproduction fails failed: ZeroDivisionError: .*claims.py"),
         ("nothing-expected", "nothing-expected must return a Reproduction that expects a number"),
+        ("large-only", "large-only must expect a number at the quick size, too"),
         ("no-reproduction", "no-reproduction must return a Reproduction"),
     ],
 )

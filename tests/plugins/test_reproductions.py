@@ -38,10 +38,20 @@ def test_every_reproduction_has_at_most_80_lines(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["growth", "grab", "large-batch-gap", "mnist1d", "noise-scale", "noisy-quadratic"]
+    "name",
+    [
+        "growth",
+        "grab",
+        "large-batch-gap",
+        "mnist1d",
+        "noise-scale",
+        "noisy-quadratic",
+        "seeds",
+        "three-regions",
+    ],
 )
 def test_quick_reproductions_find_what_was_expected(name, tmp_path):
-    if name in ("growth", "large-batch-gap", "noise-scale") and not FASHION_MNIST.is_dir():
+    if name not in ("grab", "mnist1d", "noisy-quadratic") and not FASHION_MNIST.is_dir():
         pytest.skip("needs the package dataset-fashion-mnist")
     result = reproduce(name, out=tmp_path / name)
     assert result.missed == []
