@@ -64,8 +64,8 @@ if TYPE_CHECKING:
     from .interfaces.strategy import Epoch as Epoch
     from .interfaces.strategy import StepStats as StepStats
     from .interfaces.strategy import Strategy as Strategy
+    from .interfaces.suite import GoalReference as GoalReference
     from .interfaces.suite import GoalSearch as GoalSearch
-    from .interfaces.suite import Reference as Reference
     from .interfaces.suite import Suite as Suite
     from .interfaces.suite import SuiteWorkload as SuiteWorkload
     from .interfaces.tracker import Tracker as Tracker
@@ -112,7 +112,7 @@ _HOMES = {
     "report.result": ["Result"],
     "report.suite_score": ["SuiteScore"],
     "interfaces.strategy": ["Epoch", "StepStats", "Strategy"],
-    "interfaces.suite": ["GoalSearch", "Reference", "Suite", "SuiteWorkload"],
+    "interfaces.suite": ["GoalReference", "GoalSearch", "Suite", "SuiteWorkload"],
     "interfaces.tracker": ["Tracker"],
     "interfaces.metrics": ["accuracy"],
     "interfaces.workload": ["Workload"],

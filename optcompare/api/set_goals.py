@@ -19,7 +19,7 @@ from ..core.arm import Arm
 from ..core.budget import Budget
 from ..core.goal import Goal
 from ..errors import ComparisonError, RunDirectoryError
-from ..interfaces.suite import GoalSearch, Reference, Suite, SuiteWorkload
+from ..interfaces.suite import GoalReference, GoalSearch, Suite, SuiteWorkload
 from ..planning.suites import find_suite
 from ..registry.manager import Registry
 from ..report.result import Result
@@ -157,7 +157,7 @@ def _with_goal(
     return dataclasses.replace(
         workload,
         goal=str(goal),
-        reference=Reference(_spec(arm), best["lr"], float(times["samples"]), float(times["updates"])),
+        reference=GoalReference(_spec(arm), best["lr"], float(times["samples"]), float(times["updates"])),
         data_sha256=tuned.environment["data_sha256"],
         set_by={
             **versions(machine=False),

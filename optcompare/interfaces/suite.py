@@ -75,7 +75,7 @@ class GoalSearch:
 
 
 @dataclass(frozen=True)
-class Reference:
+class GoalReference:
     """State what the best arm needed when a goal was set.
 
     Args:
@@ -112,7 +112,7 @@ class SuiteWorkload:
     budget: Budget
     measure: int = 4
     goal: str | None = None
-    reference: Reference | None = None
+    reference: GoalReference | None = None
     data_sha256: str | None = None
     set_by: Mapping[str, Any] = field(default_factory=dict)
 
@@ -233,7 +233,7 @@ def _workload(values: Mapping[str, Any]) -> SuiteWorkload:
     reference = values.get("reference")
     made = {"budget": Budget(**values["budget"])}
     return SuiteWorkload(
-        **{**values, **made, "reference": None if reference is None else Reference(**reference)}
+        **{**values, **made, "reference": None if reference is None else GoalReference(**reference)}
     )
 
 

@@ -91,8 +91,11 @@ def suite_questions(suite: Suite, question: Question) -> list[Question]:
 
 def _registered(registry: Registry, name: str) -> Suite:
     known = registry.entries("suites")
-    if name not in known and (Path(name).exists() or "/" in name):
-        raise ComparisonError(f"a suite is a registered name or a file that ends in {_FILE}, got {name}")
+    if name not in known and (not name or Path(name).exists() or "/" in name):
+        raise ComparisonError(
+            f"a suite is a registered name or a file that ends in {_FILE}, such as suite:small, got "
+            f"{name or 'nothing'}"
+        )
     entry = registry.find("suites", name)
     try:
         suite = entry.factory()

@@ -15,10 +15,11 @@ from ..core.goal import Goal
 from ..errors import ComparisonError
 from ..interfaces.suite import Suite, SuiteWorkload
 from ..results.csv_text import csv_text
-from ..storage.run_dir import write_atomically
+from ..storage.run_dir import safe_name, write_atomically
+from ..storage.suite_run import is_suite_run, read_suite_run
 from .figures_across import times_across
 from .figures_of_one import drawn_on, settings
-from .paper import Paper, save_figure
+from .paper import Paper, at_resolution, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -140,6 +141,21 @@ class SuiteScore:
         pictures = [suffix for suffix in formats if suffix != "html"] or ["png"]
         return save_figure(self.figure(), directory, PROFILE, pictures, Paper())
 
+    def save_profile(self, out: Path, formats: Sequence[str], paper: Paper) -> list[Path]:
+        """Save the figure alone, as ``SUITE-profile``.
+
+        Args:
+            out: The directory, which is created if it does not exist.
+            formats: The suffixes of the figure.
+            paper: Its format; ``paper.x`` is the cost.
+
+        Returns:
+            The paths of the figures.
+        """
+        picture = at_resolution(paper, self.figure(paper.x or "samples", paper))
+        name = f"{safe_name(self.suite.name)}-{PROFILE}"
+        return save_figure(picture, out, name, formats, paper)
+
     def as_table(self) -> str:
         """Return the contents of ``score.csv``: a row for each workload and arm, then the scores."""
         rows = [
@@ -176,6 +192,27 @@ class SuiteScore:
             | {cost: table[each.workload] for cost, table in tables.items()}
             for each in self.suite.workloads
         ]
+
+
+def score_of(directories: Sequence[Path], results: Sequence[Result]) -> SuiteScore | None:
+    """Return the score of the runs in the folder of a suite.
+
+    Args:
+        directories: Directories that were read.
+        results: Their results.
+
+    Returns:
+        The score; None if it is not one folder of a suite, or not all of its workloads were trained.
+
+    Raises:
+        OptcompareError: ``suite.json`` is damaged, or does not fit the results.
+    """
+    if len(directories) != 1 or not is_suite_run(directories[0]):
+        return None
+    suite, _ = read_suite_run(directories[0])
+    trained = {one.comparison.workload.label for one in results if one.status == "finished"}
+    whole = trained >= {each.workload for each in suite.workloads}
+    return SuiteScore(suite, results) if whole else None
 
 
 def _check_same(suite: Suite, workload: SuiteWorkload, result: Result) -> None:
