@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from ..core.budget import Budget
 from ..core.goal import VALID, Goal
+from ..core.grammar import parse
 from ..core.regular_files import read_regular
 from ..core.schema import (
     Check,
@@ -25,7 +26,7 @@ from ..core.schema import (
     text,
     whole,
 )
-from ..errors import ComparisonError
+from ..errors import ComparisonError, SpecError
 
 UNITS = ("epochs", "updates", "samples")
 """Units of budgets that mean the same on every machine."""
@@ -105,7 +106,7 @@ class SuiteWorkload:
         set_by: How it was set: date, versions, what was tried, and the repeats.
 
     Raises:
-        ComparisonError: The goal is not on the validation set, or a value is not in its range.
+        OptcompareError: The goal is not on the validation set, or a value is not in its range.
     """
 
     workload: str
@@ -117,6 +118,7 @@ class SuiteWorkload:
     set_by: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "workload", str(parse(self.workload)))  # as runs name it
         if self.budget.unit not in UNITS:
             raise ComparisonError(
                 f"{self.workload}: the budget of a suite is in {', '.join(UNITS)}, which mean the same on "
@@ -195,7 +197,7 @@ class Suite:
             raise ComparisonError(f"the suite {path} is no JSON: {error}") from error
         try:
             return cls.from_json(values)
-        except ComparisonError as error:
+        except (ComparisonError, SpecError) as error:
             raise ComparisonError(f"{path} holds no suite: {error}") from error
 
     @classmethod

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..core.comparison import Comparison
 from ..core.schema import anything, map_of, object_of
-from ..errors import ComparisonError, RunDirectoryError
+from ..errors import ComparisonError, RunDirectoryError, SpecError
 from ..interfaces.suite import Suite
 from .run_dir import make_directory, read_json_file, write_atomically
 from .run_schema import COMPARISON_SCHEMA
@@ -60,7 +60,7 @@ def read_suite_run(directory: Path) -> tuple[Suite, dict[str, Comparison]]:
     try:
         suite = Suite.from_json(values["suite"])
         comparisons = {name: Comparison.from_json(each) for name, each in values["comparisons"].items()}
-    except ComparisonError as error:
+    except (ComparisonError, SpecError) as error:
         raise RunDirectoryError(f"{path} is damaged: {error}; put back what the run wrote") from error
     wrong = next((name for name in comparisons if Path(name).name != name or name in (".", "..")), None)
     if wrong is not None:
