@@ -6,7 +6,7 @@ The code is divided into rooms, one for each stage from a question to its answer
 those below it:
 
 - ``cli``: the commands
-- ``api``: ``compare()``, ``batch_size_study()`` and ``reproduce()``
+- ``api``: ``compare()``, ``batch_size_study()``, ``reproduce()``, ``score_suite()`` and ``set_goals()``
 - ``verification``: checks of run directories and of plugins
 - ``execution``: runs trials in this process or in workers; selects learning rates; progress and trackers
 - ``planning``: names, specs and objects become a comparison that is ready to train
@@ -17,7 +17,7 @@ those below it:
 - ``registry``: plugins and hooks
 - ``training``: the trainers, loop and lanes, and their measurements
 - ``analysis``: statistics, the certificate, the verdict
-- ``interfaces``: strategies, workloads, optimizers, diagnostics, trackers, executors
+- ``interfaces``: strategies, workloads, optimizers, diagnostics, trackers, executors, suites
 - ``core``: random numbers, specs, parameters, the comparison as data
 - ``errors``: every error that a user can cause
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from .api.compare import compare as compare
     from .api.reproduce import Reproduced as Reproduced
     from .api.reproduce import reproduce as reproduce
+    from .api.score_suite import score_suite as score_suite
+    from .api.set_goals import set_goals as set_goals
     from .core.comparison import Arm as Arm
     from .core.comparison import Budget as Budget
     from .core.comparison import Comparison as Comparison
@@ -62,6 +64,10 @@ if TYPE_CHECKING:
     from .interfaces.strategy import Epoch as Epoch
     from .interfaces.strategy import StepStats as StepStats
     from .interfaces.strategy import Strategy as Strategy
+    from .interfaces.suite import GoalReference as GoalReference
+    from .interfaces.suite import GoalSearch as GoalSearch
+    from .interfaces.suite import Suite as Suite
+    from .interfaces.suite import SuiteWorkload as SuiteWorkload
     from .interfaces.tracker import Tracker as Tracker
     from .interfaces.workload import Workload as Workload
     from .registry.hookspecs import hookimpl as hookimpl
@@ -69,6 +75,7 @@ if TYPE_CHECKING:
     from .report.loading import load as load
     from .report.plots.panel import Panel as Panel
     from .report.result import Result as Result
+    from .report.suite_score import SuiteScore as SuiteScore
     from .verification.lane_rule_check import check_lane_rule as check_lane_rule
     from .verification.plugin_checks import check as check
 
@@ -77,6 +84,8 @@ _HOMES = {
     "api.attempt": ["Attempt"],
     "api.compare": ["compare"],
     "api.reproduce": ["Reproduced", "reproduce"],
+    "api.score_suite": ["score_suite"],
+    "api.set_goals": ["set_goals"],
     "verification.lane_rule_check": ["check_lane_rule"],
     "verification.plugin_checks": ["check"],
     "core.comparison": ["Arm", "Budget", "Comparison", "Trial"],
@@ -101,7 +110,9 @@ _HOMES = {
     "report.plots.panel": ["Panel"],
     "report.loading": ["load"],
     "report.result": ["Result"],
+    "report.suite_score": ["SuiteScore"],
     "interfaces.strategy": ["Epoch", "StepStats", "Strategy"],
+    "interfaces.suite": ["GoalReference", "GoalSearch", "Suite", "SuiteWorkload"],
     "interfaces.tracker": ["Tracker"],
     "interfaces.metrics": ["accuracy"],
     "interfaces.workload": ["Workload"],

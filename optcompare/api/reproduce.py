@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import math
-import os
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from ..core.version import installed_version
 from ..errors import USER_CODE_ERRORS, OptcompareError, PluginError, RunDirectoryError, explain
 from ..interfaces.reproduction import Expected, Found, Reproduction
 from ..registry.manager import Registry
@@ -24,6 +17,7 @@ from ..storage.default_directory import default_directory
 from ..storage.run_dir import refuse_occupied, write_atomically, writing
 from .attempt import Attempt
 from .python_words import with_python_words
+from .versions import versions
 
 REPORT, FIGURE = "reproduction.json", "figure.png"
 
@@ -112,7 +106,7 @@ class Reproduced:
             "holds": self.holds,
             "notes": list(self.found.notes),
             "seconds": round(self.seconds, 1),
-            **_versions(),
+            **versions(),
         }
 
 
@@ -233,18 +227,6 @@ def _write_unfinished(directory: Path, name: str, full: bool, seconds: float) ->
 def _write_json(directory: Path, values: Mapping[str, Any]) -> None:
     text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_atomically(directory / REPORT, lambda path: path.write_text(text, encoding="utf-8"))
-
-
-def _versions() -> dict[str, Any]:
-    return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "optcompare": installed_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpus": os.cpu_count(),
-    }
 
 
 def _finite(value: float) -> float | None:

@@ -70,7 +70,7 @@ def _described(kind: str, entry: Entry) -> tuple[str, Sequence[Parameter]]:
 
 def _parameters(kind: str, factory: Callable[..., Any]) -> Sequence[Parameter]:
     """List the parameters of a factory; some kinds have none, or an address instead."""
-    if kind in ("executors", "panels", "trackers", "reproductions"):
+    if kind in ("executors", "panels", "trackers", "reproductions", "suites"):
         return ()  # executors and trackers take an address, not a spec
     return hyperparameters(factory) if kind == "optimizers" else parameters(factory)
 

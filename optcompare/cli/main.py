@@ -20,6 +20,7 @@ from .report import report
 from .reproduce import reproduce
 from .run import run
 from .scaling import scaling
+from .set_goals import set_goals
 from .startup import collect_no_more, collect_rarely
 
 _OF_THE_MACHINE = {
@@ -45,7 +46,7 @@ def cli() -> None:
     """Compare ways of feeding data to the optimizer: same weights, same order of samples, one plot."""
 
 
-for _command in (run, scaling, reproduce, report, verify, check, new_plugin, list_, plugins):
+for _command in (run, scaling, reproduce, set_goals, report, verify, check, new_plugin, list_, plugins):
     cli.add_command(_command)
 
 

@@ -22,6 +22,7 @@ KINDS = (
     "panels",
     "trackers",
     "reproductions",
+    "suites",
 )
 
 
@@ -54,7 +55,7 @@ def list_(kind: str | None, plugin: tuple[str, ...]) -> None:
     """List strategies, workloads, optimizers and more, with their parameters.
 
     KIND is one of strategies, workloads, optimizers, diagnostics, executors, panels,
-    trackers and reproductions; without it all are listed.
+    trackers, reproductions and suites; without it all are listed.
 
     It executes installed plugins and what --plugin names.
     """

@@ -4,39 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.file_paths import comma_hints, split_items
 from ..errors import ComparisonError
-from ..planning.question import further_arms, seed_list
 from ..storage.default_directory import default_directory
 from ..storage.run_dir import refuse_occupied, safe_name
-from .requests import QUESTION_OPTIONS, Request, RunRequest, StudyRequest
+from .prepared_run import PreparedRun
+from .requests import QUESTION_OPTIONS, Request, RunRequest, StudyRequest, options_of
 from .startup import collect_as_usual
 
 if TYPE_CHECKING:
+    from ..interfaces.suite import Suite
     from ..planning.prepare import Prepared
-    from ..storage.previous_run import PreviousRun
-
-_EXTENDED_BY = {"epochs", "updates", "samples", "seeds", "strategies", "optimizers"}
-"""Parameters of a question with which a run can be resumed."""
-
-
-@dataclass(frozen=True)
-class PreparedRun:
-    """Hold a comparison that is ready to be run.
-
-    Args:
-        prepared: The prepared comparison.
-        out: The run directory.
-        previous: The previous run in this directory; None: the run is new.
-    """
-
-    prepared: Prepared
-    out: Path
-    previous: PreviousRun | None = None
+    from ..planning.question import Question
 
 
 def prepare_runs(request: RunRequest) -> list[PreparedRun]:
@@ -46,18 +28,24 @@ def prepare_runs(request: RunRequest) -> list[PreparedRun]:
         request: The parsed command line.
 
     Returns:
-        One run, or one for each workload.
+        One run, or one for each workload of a list or a suite.
 
     Raises:
         OptcompareError: One cannot be run.
     """
+    from .resumed_runs import resumed_runs
+
     collect_as_usual()
     if request.resume is not None:
-        return [_resumed(request, request.resume)]
-    saved = request.config
-    prepared = _of_each_workload(request) if saved is None else [_saved(request, saved)]
-    directories = _directories(request.output.out, prepared)
-    return [PreparedRun(one, out) for one, out in zip(prepared, directories, strict=True)]
+        return resumed_runs(request, request.resume)
+    saved, suite = request.config, None
+    if saved is not None:
+        prepared = [_saved(request, saved)]
+    else:
+        questions, suite = _questions(request)
+        prepared = _of_each_workload(request, questions)
+    directories = _directories(request.output.out, prepared, suite)
+    return [PreparedRun(one, out, suite=suite) for one, out in zip(prepared, directories, strict=True)]
 
 
 def prepare_study_run(request: StudyRequest) -> PreparedRun:
@@ -133,17 +121,29 @@ def tracker_prints(request: Request) -> bool:
     return bool(prints)
 
 
-def _of_each_workload(request: RunRequest) -> list[Prepared]:
-    """Prepare the question for each workload of its list; all must have the same arms."""
+def _questions(request: RunRequest) -> tuple[list[Question], Suite | None]:
+    """Return the question for each workload of a list, or of a suite."""
+    from ..planning.suites import find_suite, names_suite, suite_questions
+
+    items = split_items(str(request.question.workload))
+    if not names_suite(items):
+        names = [item.strip() for item in items]
+        return [dataclasses.replace(request.question, workload=name) for name in names], None
+    from ..registry.manager import Registry
+
+    suite = find_suite(Registry.load(request.plugins), items[0])
+    return suite_questions(suite, request.question), suite
+
+
+def _of_each_workload(request: RunRequest, questions: Sequence[Question]) -> list[Prepared]:
+    """Prepare the question for each workload; all must have the same arms."""
     from ..planning.prepare import prepare
     from ..registry.manager import Registry
 
-    items = split_items(str(request.question.workload))
-    names = [item.strip() for item in items]
+    names = [str(question.workload) for question in questions]
     prepared = []
-    for position, name in enumerate(names):
-        with comma_hints(items, position):
-            question = dataclasses.replace(request.question, workload=name)
+    for position, question in enumerate(questions):
+        with comma_hints(names, position):
             prepared.append(prepare(Registry.load(request.plugins), question))
     arms = [", ".join(arm.label for arm in one.setup.comparison.arms) for one in prepared]
     for name, labels in zip(names, arms, strict=True):
@@ -165,53 +165,19 @@ def _saved(request: RunRequest, config: Path) -> Prepared:
     fixed = [name for name in request.typed if name in QUESTION_OPTIONS]
     if fixed:
         raise ComparisonError(
-            f"--config fixes the whole comparison; leave out {_options(fixed)}, or leave out --config"
+            f"--config fixes the whole comparison; leave out {options_of(fixed)}, or leave out --config"
         )
     comparison = Comparison.from_json(read_config(config))
     registry = load_registry(comparison, config, request.plugins, trust=request.trust)
     return prepare_again(registry, dataclasses.replace(comparison, plugins=registry.named))
 
 
-def _resumed(request: RunRequest, directory: Path) -> PreparedRun:
-    """Prepare a previous run's comparison, extended by what the command line adds to it."""
-    from ..core.named_code import code_of_lists
-    from ..planning.prepare import prepare, prepare_again
-    from ..storage.previous_run import PreviousRun
-    from ..storage.resume import extended
-    from ..storage.trusted_code import load_registry
-
-    typed, question = request.typed, request.question
-    fixed = [name for name in typed if name in (QUESTION_OPTIONS - _EXTENDED_BY) | {"config", "out"}]
-    if fixed:
-        raise ComparisonError(f"--resume takes everything else from the run; leave out {_options(fixed)}")
-    if "optimizers" in typed and "strategies" not in typed:
-        raise ComparisonError("--optimizers adds arms to a run together with --strategies; give both")
-    previous = PreviousRun.read(directory)
-    adds_arms = "strategies" in typed
-    strategies, optimizers = str(question.strategies), str(question.optimizers)
-    named = code_of_lists(strategies, optimizers) if adds_arms else []
-    registry = load_registry(previous.comparison, directory, request.plugins, named, request.trust)
-    before = dataclasses.replace(previous.comparison, plugins=registry.named)
-    seeds = seed_list(question.seeds, before.seeds[0]) if "seeds" in typed else None
-    arms = None
-    if adds_arms:
-        further = further_arms(before, strategies, optimizers if "optimizers" in typed else None)
-        arms = prepare(registry, further).setup.comparison
-    prepared = prepare_again(registry, extended(before, question.budget, seeds, arms))
-    return PreparedRun(prepared, directory, previous)
-
-
-def _options(names: Sequence[str]) -> str:
-    """Name parameters as they are typed."""
-    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
-
-
-def _directories(out: Path | None, prepared: Sequence[Prepared]) -> list[Path]:
+def _directories(out: Path | None, prepared: Sequence[Prepared], suite: Suite | None = None) -> list[Path]:
     """Return a run directory for each comparison: ``out``, or of several workloads, folders in it."""
     labels = [one.setup.comparison.workload.label for one in prepared]
-    whole = out or default_directory("+".join(labels))
+    whole = out or default_directory("+".join(labels) if suite is None else suite.name)
     refuse_occupied(whole)
-    if len(labels) == 1:
+    if len(labels) == 1 and suite is None:
         return [whole]
     names = [safe_name(label) for label in labels]
     if len(set(names)) < len(names):

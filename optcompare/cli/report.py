@@ -229,12 +229,20 @@ def _note_unfinished(results: Sequence[Result]) -> None:
 def _draw(request: ReportRequest, results: Sequence[Result], names: Sequence[str]) -> None:
     """Write the figures, and print their paths; with the comparison plot, also the summaries."""
     from ..report.figures import save_figures
+    from ..report.suite_score import COSTS, score_of
+    from .suite_runs import print_score
     from .terminal import Reporter
 
-    written = save_figures(results, request.figure, request.out, request.formats, request.paper, names)
+    score = score_of(request.directories, results)
+    if request.figure == "profile" and score is not None and request.paper.x in (None, *COSTS):
+        written = score.save_profile(request.out, request.formats, request.paper)
+    else:
+        written = save_figures(results, request.figure, request.out, request.formats, request.paper, names)
     if request.figure is None:  # printed only once nothing can be refused any more
         reporter = Reporter(quiet=False, wide=request.wide)
         for result in results:
             reporter.summary(result)
+        if score is not None:
+            print_score(score, reporter)
     for path in written:
         click.echo(f"{'page' if path.suffix == '.html' else 'plot'}: {path}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,15 @@ class StudyRequest(Request):
             batch_sizes=values["batch_sizes"],
             max_epochs=values["max_epochs"],
         )
+
+
+def options_of(names: Sequence[str]) -> str:
+    """Name parameters as they are typed.
+
+    Args:
+        names: Parameters of a command.
+    """
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
 def _question(values: Mapping[str, Any]) -> Question:

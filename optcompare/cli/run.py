@@ -35,6 +35,7 @@ Examples:
   optcompare run --workload digits --strategies full,mini:32,mini:256,single --epochs 20
   optcompare run --workload digits --strategies mini --optimizers sgd:momentum=0.9,adam --seeds 5
   optcompare run --workload csv:houses.csv:y=price --strategies full@sgd:lr=0.5,mini:64
+  optcompare run --workload suite:small --strategies mini:32 --optimizers adamw,my.py:Mine --tune 8
   optcompare run --workload my_model.py:make_workload --device cuda --seconds 30
   optcompare run --config runs/20260101-120000-line/comparison.json
   optcompare run --resume runs/20260101-120000-digits --seeds 20
@@ -59,7 +60,7 @@ Examples:
     "--workload",
     metavar="SPEC",
     help="What is trained: a name, csv:PATH:y=COLUMN, or FILE.py:NAME; several, separated by commas, make a "
-    "run each.",
+    "run each. suite:small: fixed workloads with goals, and a score.",
 )
 @setting(
     "--lr",
@@ -175,7 +176,8 @@ Examples:
     "--resume",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Continues a run that was interrupted, or extends one by --seeds, --epochs or more --strategies.",
+    help="Continues a run or a suite that was interrupted, or extends one by --seeds, --epochs or more "
+    "--strategies.",
 )
 @click.option(
     "--force", is_flag=True, help="Resumes even if versions, data or sources changed; the run records it."
@@ -213,7 +215,9 @@ def run(ctx: click.Context, /, **_: Any) -> None:
     --dry-run) only what you named on a command line before, and is unchanged; else it
     lists them and exits with 2, unless --trust or --plugin says to execute them.
     """
+    from ..storage.suite_run import write_suite_run
     from .prepare_runs import check_known_metric, prepare_runs, tracker_prints
+    from .suite_runs import show_score
     from .terminal import Reporter
 
     request = RunRequest.of(ctx)
@@ -226,12 +230,17 @@ def run(ctx: click.Context, /, **_: Any) -> None:
     if output.dry_run:
         show_plans([(one.prepared, one.previous) for one in runs], reporter, output.as_json, options)
         return
-    results = []
+    suite, folder, results = runs[0].suite, runs[0].out.parent, []
+    if suite is not None:
+        write_suite_run(folder, suite, {one.out.name: one.prepared.setup.comparison for one in runs})
     for one in runs:
         results.append(run_one(one, reporter, options, force=request.force))
         if results[-1].status == "interrupted":
             break
-    _show(results, [one.out for one in runs], reporter, request)
+    if suite is None:
+        _show(results, [one.out for one in runs], reporter, request)
+    else:
+        show_score(suite, results, folder, reporter, request)
     ctx.exit(max(map(exit_code, results)))
 
 

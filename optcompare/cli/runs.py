@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..planning.prepare import Prepared
     from ..report.result import Result
     from ..storage.previous_run import PreviousRun
-    from .prepare_runs import PreparedRun
+    from .prepared_run import PreparedRun
     from .terminal import Reporter
 
 

@@ -62,6 +62,10 @@ def make_workload(registry: Registry, workload: str | Workload) -> tuple[Workloa
     if not isinstance(workload, str):
         raise ComparisonError(f"workload must be a name or a Workload, got a {type(workload).__name__}")
     spec = join_script_path(parse(workload))
+    if spec.name == "suite":
+        raise ComparisonError(
+            f"{workload} is a list of workloads, not one: optcompare run and optcompare.score_suite() take it"
+        )
     if spec.name.endswith(".py"):
         return _workload_of_file(registry, spec)
     factory = registry.find("workloads", spec.name).factory

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..interfaces.executor import Demand
     from ..interfaces.lane_rule import LaneRule
     from ..interfaces.reproduction import Reproduction
+    from ..interfaces.suite import Suite
     from ..interfaces.tracker import Tracker
     from ..report.plots.panel import Panel
     from ..report.result import Result
@@ -118,6 +119,16 @@ def optcompare_reproductions() -> Mapping[str, Callable[[], Reproduction] | str]
         Name to a function that returns a ``Reproduction``, or to the dotted path of one, which is imported
         where it is trained. The first paragraph of its docstring is what
         ``optcompare list reproductions`` shows: the claim in a sentence, and its source.
+    """
+
+
+@hookspec
+def optcompare_suites() -> Mapping[str, Callable[[], Suite] | str]:  # type: ignore[empty-body]
+    """Return suites by name, called when a suite is looked up or listed.
+
+    Returns:
+        Name to a function that returns a ``Suite``, as ``Suite.read(path)`` does of a JSON file, or to the
+        dotted path of one. ``optcompare run --workload suite:NAME`` trains on its workloads.
     """
 
 

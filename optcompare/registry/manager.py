@@ -33,6 +33,7 @@ KINDS = (
     "panels",
     "trackers",
     "reproductions",
+    "suites",
 )
 _SINGULAR = {
     "strategies": "strategy",
@@ -43,6 +44,7 @@ _SINGULAR = {
     "panels": "panel",
     "trackers": "tracker",
     "reproductions": "reproduction",
+    "suites": "suite",
 }
 
 

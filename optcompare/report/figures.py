@@ -16,7 +16,7 @@ from .figures_across import ACROSS, arms_of
 from .figures_of_one import ONE, drawn_on, settings
 from .output_files import joined
 from .paper import XS as XS
-from .paper import Paper, check_metric, save_figure
+from .paper import Paper, at_resolution, check_metric, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,7 +102,7 @@ def figure_of(kind: str, result: Result, paper: Paper | None = None) -> Figure:
         if known is None or not known.metric:
             raise _no_metric(kind)
         check_metric(paper.metric, result.reported[0], final=kind == "final")
-    return _at(paper, _panel(result, kind, paper) if known is None else known.draw(result, paper))
+    return at_resolution(paper, _panel(result, kind, paper) if known is None else known.draw(result, paper))
 
 
 def figure_across(kind: str, results: Sequence[Result], paper: Paper | None = None) -> Figure:
@@ -124,7 +124,7 @@ def figure_across(kind: str, results: Sequence[Result], paper: Paper | None = No
         raise ComparisonError(
             f"the figure {kind} shows several workloads; give several run directories, or one run of several"
         )
-    return _at(paper, ACROSS[kind](results, paper))
+    return at_resolution(paper, ACROSS[kind](results, paper))
 
 
 def save_figures(
@@ -231,15 +231,6 @@ def _panel(result: Result, kind: str, paper: Paper) -> Figure:
 
 def _no_metric(kind: str) -> ComparisonError:
     return ComparisonError(f"metric is for the figures loss and final; {kind} has no choice of column")
-
-
-def _at(paper: Paper, picture: Figure) -> Figure:
-    """Return the figure with the chosen resolution."""
-    from .plots.picture import Picture
-
-    if paper.dpi is not None and isinstance(picture, Picture):
-        picture.set_resolution(paper.dpi)
-    return picture
 
 
 def _save_page(results: Sequence[Result], out: Path, runs: Sequence[str] | None) -> Path:

@@ -97,6 +97,20 @@ def refuse_unknown(metric: str, known: Sequence[str]) -> None:
         raise ComparisonError(f"metric: no column '{metric}' is measured{hint}")
 
 
+def at_resolution(paper: Paper, picture: Figure) -> Figure:
+    """Return a figure with the resolution of its format.
+
+    Args:
+        paper: The format.
+        picture: The figure.
+    """
+    from .plots.picture import Picture
+
+    if paper.dpi is not None and isinstance(picture, Picture):
+        picture.set_resolution(paper.dpi)
+    return picture
+
+
 def save_figure(picture: Figure, out: Path, name: str, formats: Sequence[str], paper: Paper) -> list[Path]:
     """Save a figure in each format, with its caption in a text file if the caption is not drawn.
 

@@ -60,6 +60,7 @@ ALLOWED: dict[tuple[str, ...], set[str]] = {
     ("list", "executors"): LISTS,
     ("list", "trackers"): LISTS,
     ("list", "reproductions"): LISTS,
+    ("list", "suites"): LISTS,
     ("plugins",): LISTS,
     ("list", "panels"): FIGURES,
     ("list", "optimizers"): LISTS,
