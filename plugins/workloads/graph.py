@@ -94,7 +94,7 @@ def _on_split(
         test=sets[2],
         loss=nn.functional.cross_entropy,
         metrics={"accuracy": accuracy},
-        lr={"sgd": 0.5, "adam": 0.01, "adamw": 0.01},
+        lr={"sgd": 0.2, "adam": 0.01, "adamw": 0.01},
         epochs=50,
         batch_size=max(2, min(32, len(train) // 4)),
         notes=(

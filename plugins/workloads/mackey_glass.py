@@ -22,10 +22,10 @@ _STEPS, _TRANSIENT = 10, 1000
 def mackey_glass(
     cell: Cell = "gru",
     *,
-    context: int = 32,
+    context: int = 20,
     horizon: int = 6,
     hidden: int = 16,
-    length: int = 3000,
+    length: int = 1500,
     tau: int = 17,
     noise: float = 0.0,
     valid: float = 0.2,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from optcompare import WorkloadError
 
 from .data_folders import VARIABLE, usual_folders
-from .table_copy import machine_memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,6 +87,8 @@ def read_ratings(file: Path) -> Ratings:
     import numpy as np
     import pandas as pd
     import pyarrow as pa
+
+    from .table_copy import machine_memory
 
     try:
         if file.stat().st_size * _MEMORY_A_BYTE > machine_memory():

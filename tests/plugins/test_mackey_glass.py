@@ -102,7 +102,7 @@ def test_it_forecasts_better_than_the_naive_forecast():
         ({"noise": float("nan")}, "noise is a deviation"),
         ({"valid": 0.0}, "valid and test are shares of the series, from 0 to 1, and valid is not 0"),
         ({"seed": 2**32}, "seed is a number from 0 to 2**32 - 1; got 4294967296"),
-        ({"length": 100}, "20 values for valid are shorter than a window of context=32 and horizon=6; give"),
+        ({"length": 100}, "20 values for valid are shorter than a window of context=20 and horizon=6; give"),
         ({"length": 100, "valid": 0.9, "test": 0.1}, "0 values for train are shorter than a window"),
     ],
 )

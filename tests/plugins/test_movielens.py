@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from optcompare_plugins.workloads import rating_files
+from optcompare_plugins.workloads import rating_files, table_copy
 from optcompare_plugins.workloads.factorization import Factorization
 from optcompare_plugins.workloads.movielens import movielens, rmse
 
@@ -214,7 +214,7 @@ def test_a_path_without_ratings_is_refused(tmp_path, monkeypatch, capsys):
 
 
 def test_a_file_beyond_memory_is_refused_before_it_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(rating_files, "machine_memory", lambda: 1000)
+    monkeypatch.setattr(table_copy, "machine_memory", lambda: 1000)
     with pytest.raises(WorkloadError, match="does not fit into memory; use a smaller set, such as ml-1m"):
         movielens(write_100k(tmp_path / "u.data", made_up()))
 
