@@ -43,6 +43,7 @@ class Attempt:
     ) -> None:
         self.directory, self.full = directory, full
         self._progress, self._say, self._force = progress, say, force
+        self._begun: set[str] = set()
 
     def choose(self, *, quick: Value, full: Value) -> Value:
         """Return the value for the size of this attempt.
@@ -57,12 +58,13 @@ class Attempt:
         """Run one comparison; see :func:`optcompare.compare`.
 
         Args:
-            part: The name of its folder.
+            part: The name of its folder, another one for each part.
             *args: Workload and strategies.
             **question: The other arguments of ``compare()``.
 
         Raises:
-            ComparisonError: It was interrupted.
+            ComparisonError: This attempt has trained a part of this name already.
+            KeyboardInterrupt: It was interrupted.
         """
         return self._trained(part, compare, args, question)
 
@@ -70,24 +72,26 @@ class Attempt:
         """Run one study of the batch size; see :func:`optcompare.batch_size_study`.
 
         Args:
-            part: The name of its folder.
+            part: The name of its folder, another one for each part.
             *args: Workload and goal.
             **question: The other arguments of ``batch_size_study()``.
 
         Raises:
-            ComparisonError: It was interrupted.
+            ComparisonError: This attempt has trained a part of this name already.
+            KeyboardInterrupt: It was interrupted.
         """
         return self._trained(part, batch_size_study, args, question)
 
     def _trained(self, part: str, train: Callable[..., Result], args: Any, question: Any) -> Result:
         folder = self.directory / safe_name(part)
+        if folder.name in self._begun:
+            raise ComparisonError(f"this attempt has a part {part} already; give each part another name")
+        self._begun.add(folder.name)
         again = (folder / COMPARISON).exists()
         self._say(f"{part}: " + ("goes on" if again else "trains"))
         where = {"resume": folder, "force": self._force} if again else {"out": folder}
         train = inspect.unwrap(train)  # errors keep the words of options; reproduce() says them in its own
         result = train(*args, **question, **where, progress=self._progress)
         if result.status == "interrupted":
-            raise ComparisonError(
-                f"{part} was interrupted; the same command with --out {self.directory} goes on from there"
-            )
+            raise KeyboardInterrupt
         return result
