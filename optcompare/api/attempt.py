@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from ..report.result import Result
 from ..storage.run_dir import COMPARISON, safe_name
 from .batch_size_study import batch_size_study
 from .compare import compare
+from .observed import texts
 
 Value = TypeVar("Value")
 
@@ -27,6 +28,7 @@ class Attempt:
         progress: Whether progress is shown; None: in notebooks only.
         say: A function that receives a line before each part.
         force: Go on with a part although versions, data or sources changed since it began.
+        plugins: Plugins that each part loads, so that it can name what they register.
 
     Attributes:
         directory: See above.
@@ -40,9 +42,11 @@ class Attempt:
         progress: bool | None = None,
         say: Callable[[str], None] = lambda line: None,
         force: bool = False,
+        plugins: Sequence[str] = (),
     ) -> None:
         self.directory, self.full = directory, full
         self._progress, self._say, self._force = progress, say, force
+        self._plugins = tuple(plugins)
         self._begun: set[str] = set()
 
     def choose(self, *, quick: Value, full: Value) -> Value:
@@ -91,7 +95,8 @@ class Attempt:
         self._say(f"{part}: " + ("goes on" if again else "trains"))
         where = {"resume": folder, "force": self._force} if again else {"out": folder}
         train = inspect.unwrap(train)  # errors keep the words of options; reproduce() says them in its own
-        result = train(*args, **question, **where, progress=self._progress)
+        plugins = (*self._plugins, *texts("plugins", question.pop("plugins", ())))
+        result = train(*args, **question, **where, plugins=plugins, progress=self._progress)
         if result.status == "interrupted":
             raise KeyboardInterrupt
         return result

@@ -23,6 +23,7 @@ from ..registry.manager import Registry
 from ..storage.default_directory import default_directory
 from ..storage.run_dir import read_json_file, refuse_occupied, write_atomically, writing
 from .attempt import Attempt
+from .observed import texts
 from .python_words import with_python_words
 
 REPORT, FIGURE = "reproduction.json", "figure.png"
@@ -118,7 +119,7 @@ def reproduce(
     full: bool = False,
     out: str | Path | None = None,
     force: bool = False,
-    plugins: Sequence[str] = (),
+    plugins: str | Sequence[str] = (),
     progress: bool | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Reproduced:
@@ -145,12 +146,13 @@ def reproduce(
     Example:
         >>> print(reproduce("notebook").verdict())
     """
+    plugins = texts("plugins", plugins)
     registry = Registry.load(plugins)
     about = _made(registry, name)
     directory, before = _directory(name, full, None if out is None else Path(out))
     began = time.perf_counter()
     try:
-        found = _found(name, about, Attempt(directory, full, progress, say, force))
+        found = _found(name, about, Attempt(directory, full, progress, say, force, plugins))
     except BaseException as error:
         _write_unfinished(directory, name, full, before + time.perf_counter() - began)
         if not isinstance(error, KeyboardInterrupt):

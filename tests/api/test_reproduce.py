@@ -18,10 +18,10 @@ from tests.helpers.commands import run
 
 PLUGIN = """
 import os
-from optcompare import Expected, Found, Reproduction, hookimpl
+from dataclasses import dataclass
+from optcompare import Expected, Found, Reproduction, Strategy, hookimpl
 
 SETTINGS = dict(epochs=2, seeds=2, jobs=1)
-trained = []
 
 
 def ratio(attempt):
@@ -63,6 +63,19 @@ def same_part(attempt):
     attempt.compare("a_b", "line", "mini", **SETTINGS)
 
 
+@dataclass
+class Halves(Strategy):
+    "Two batches an epoch."
+
+    def batches(self, epoch):
+        yield from epoch.order.chunk(2)
+
+
+def own_strategy(attempt):
+    result = attempt.compare("own", "line", "halves", **SETTINGS)
+    return Found({"ratio": len(result.records.query("epoch == 2"))})
+
+
 def bad_title(attempt):
     from matplotlib.figure import Figure
     figure = Figure()
@@ -79,8 +92,8 @@ NARROW = Expected.about("a ratio", 0.5, 0.001, if_not="the line is too easy")
 
 
 @hookimpl
-def optcompare_trial_finished(trial, outcome):
-    trained.append(trial.arm.label)
+def optcompare_strategies():
+    return {"halves": Halves}
 
 
 @hookimpl
@@ -94,6 +107,7 @@ def optcompare_reproductions():
         "leaves": made(leaves, ratio=RATIO),
         "prints": made(prints, ratio=RATIO),
         "same-part": made(same_part, ratio=RATIO),
+        "own-strategy": made(own_strategy, ratio=RATIO),
         "bad-title": made(bad_title, ratio=RATIO),
         "no-found": made(lambda attempt: {"ratio": 2.0}, ratio=RATIO),
         "text": made(finds({"ratio": "2.0"}), ratio=RATIO),
@@ -220,6 +234,11 @@ def test_what_a_reproduction_prints_stays_out_of_the_report(plugin, capsys, opti
     out, err = capsys.readouterr()
     assert "from find" in err
     assert json.loads(out)["holds"] if option == "--json" else out == "x/reproduction.json\n"
+
+
+def test_parts_know_what_the_plugin_of_the_reproduction_registers(plugin):
+    assert reproduce("own-strategy", out="x", plugins=plugin).found.values == {"ratio": 2.0}
+    assert optcompare.load("x/own").trials["arm"].unique().tolist() == ["halves"]
 
 
 def test_numbers_of_any_kind_are_found():
