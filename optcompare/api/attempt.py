@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from ..report.result import Result
 from ..storage.run_dir import COMPARISON, safe_name
 from .batch_size_study import batch_size_study
 from .compare import compare
+from .observed import texts
 
 Value = TypeVar("Value")
 
@@ -27,6 +28,7 @@ class Attempt:
         progress: Whether progress is shown; None: in notebooks only.
         say: A function that receives a line before each part.
         force: Go on with a part although versions, data or sources changed since it began.
+        plugins: Plugins that each part loads, so that it can name what they register.
 
     Attributes:
         directory: See above.
@@ -40,9 +42,12 @@ class Attempt:
         progress: bool | None = None,
         say: Callable[[str], None] = lambda line: None,
         force: bool = False,
+        plugins: Sequence[str] = (),
     ) -> None:
         self.directory, self.full = directory, full
         self._progress, self._say, self._force = progress, say, force
+        self._plugins = tuple(plugins)
+        self._begun: set[str] = set()
 
     def choose(self, *, quick: Value, full: Value) -> Value:
         """Return the value for the size of this attempt.
@@ -57,12 +62,13 @@ class Attempt:
         """Run one comparison; see :func:`optcompare.compare`.
 
         Args:
-            part: The name of its folder.
+            part: The name of its folder, another one for each part.
             *args: Workload and strategies.
             **question: The other arguments of ``compare()``.
 
         Raises:
-            ComparisonError: It was interrupted.
+            ComparisonError: This attempt has trained a part of this name already.
+            KeyboardInterrupt: It was interrupted.
         """
         return self._trained(part, compare, args, question)
 
@@ -70,24 +76,27 @@ class Attempt:
         """Run one study of the batch size; see :func:`optcompare.batch_size_study`.
 
         Args:
-            part: The name of its folder.
+            part: The name of its folder, another one for each part.
             *args: Workload and goal.
             **question: The other arguments of ``batch_size_study()``.
 
         Raises:
-            ComparisonError: It was interrupted.
+            ComparisonError: This attempt has trained a part of this name already.
+            KeyboardInterrupt: It was interrupted.
         """
         return self._trained(part, batch_size_study, args, question)
 
     def _trained(self, part: str, train: Callable[..., Result], args: Any, question: Any) -> Result:
         folder = self.directory / safe_name(part)
+        if folder.name in self._begun:
+            raise ComparisonError(f"this attempt has a part {part} already; give each part another name")
+        self._begun.add(folder.name)
         again = (folder / COMPARISON).exists()
         self._say(f"{part}: " + ("goes on" if again else "trains"))
         where = {"resume": folder, "force": self._force} if again else {"out": folder}
         train = inspect.unwrap(train)  # errors keep the words of options; reproduce() says them in its own
-        result = train(*args, **question, **where, progress=self._progress)
+        plugins = (*self._plugins, *texts("plugins", question.pop("plugins", ())))
+        result = train(*args, **question, **where, plugins=plugins, progress=self._progress)
         if result.status == "interrupted":
-            raise ComparisonError(
-                f"{part} was interrupted; the same command with --out {self.directory} goes on from there"
-            )
+            raise KeyboardInterrupt
         return result

@@ -29,7 +29,7 @@ def with_python_words(function: Callable[P, T]) -> Callable[P, T]:
 
     Returns:
         The function. Its errors keep their type and their traceback; messages of :class:`OptcompareError`
-        change.
+        and of an interruption change.
     """
     parameters = inspect.signature(function).parameters.values()
     flags = {parameter.name for parameter in parameters if "bool" in str(parameter.annotation)}
@@ -39,8 +39,9 @@ def with_python_words(function: Callable[P, T]) -> Callable[P, T]:
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return function(*args, **kwargs)
-        except OptcompareError as error:
-            error.args = (in_python_words(str(error), names, flags),)
+        except (OptcompareError, KeyboardInterrupt) as error:
+            if error.args:
+                error.args = (in_python_words(str(error), names, flags),)
             raise
 
     return call

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from ..errors import USER_CODE_ERRORS, OptcompareError, PluginError, RunDirector
 from ..interfaces.reproduction import Expected, Found, Reproduction
 from ..registry.manager import Registry
 from ..storage.default_directory import default_directory
-from ..storage.run_dir import refuse_occupied, write_atomically, writing
+from ..storage.run_dir import read_json_file, refuse_occupied, write_atomically, writing
 from .attempt import Attempt
+from .observed import texts
 from .python_words import with_python_words
 from .versions import versions
 
@@ -117,7 +119,7 @@ def reproduce(
     full: bool = False,
     out: str | Path | None = None,
     force: bool = False,
-    plugins: Sequence[str] = (),
+    plugins: str | Sequence[str] = (),
     progress: bool | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Reproduced:
@@ -138,20 +140,26 @@ def reproduce(
         What was found, and whether it holds.
 
     Raises:
-        OptcompareError: There is no such reproduction, its data are missing, or it was interrupted.
+        OptcompareError: There is no such reproduction, its data are missing, or it fails.
+        KeyboardInterrupt: It was interrupted; the message names the folder from which it goes on.
 
     Example:
         >>> print(reproduce("notebook").verdict())
     """
+    plugins = texts("plugins", plugins)
     registry = Registry.load(plugins)
     about = _made(registry, name)
     directory, before = _directory(name, full, None if out is None else Path(out))
     began = time.perf_counter()
     try:
-        found = _found(name, about, Attempt(directory, full, progress, say, force))
-    except BaseException:
+        found = _found(name, about, Attempt(directory, full, progress, say, force, plugins))
+    except BaseException as error:
         _write_unfinished(directory, name, full, before + time.perf_counter() - began)
-        raise
+        if not isinstance(error, KeyboardInterrupt):
+            raise
+        raise KeyboardInterrupt(
+            f"{name} was interrupted; give its folder {directory} as --out to go on from there"
+        ) from error
     reproduced = Reproduced(name, about, found, full, before + time.perf_counter() - began, directory)
     _write(reproduced)
     return reproduced
@@ -165,8 +173,8 @@ def _made(registry: Registry, name: str) -> Reproduction:
         raise
     except USER_CODE_ERRORS as error:
         raise PluginError(f"reproduction {name} failed: {explain(error)}") from error
-    if not isinstance(about, Reproduction) or not about.expected:
-        raise PluginError(f"reproduction {name} must return a Reproduction that expects a number")
+    if not isinstance(about, Reproduction):
+        raise PluginError(f"reproduction {name} must return a Reproduction, got a {type(about).__name__}")
     if not about.expected_at(full=False):
         raise PluginError(f"reproduction {name} must expect a number at the quick size, too")
     return about
@@ -177,23 +185,33 @@ def _directory(name: str, full: bool, out: Path | None) -> tuple[Path, float]:
     size = "full" if full else "quick"
     if out is None:
         out = default_directory(f"{name}-{size}")
-    if (out / REPORT).is_file():
-        with writing(out / REPORT):
-            text = (out / REPORT).read_text("utf-8")
-        try:
-            before = json.loads(text)
-            same = (before["name"], before["size"]) == (name, size)
-            seconds = float(before.get("seconds", 0.0))
-        except (ValueError, TypeError, KeyError, AttributeError):
-            same = False
-        if not same:
-            raise RunDirectoryError(f"{out} holds no {size} attempt at {name}; give another directory")
-        return out, seconds
+    if os.path.isfile(out / REPORT):
+        return out, _seconds_before(out, name, size)
     refuse_occupied(out)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     _write_unfinished(out, name, full, 0.0)
     return out, 0.0
+
+
+def _seconds_before(out: Path, name: str, size: str) -> float:
+    """Return how long the earlier attempt in a folder took.
+
+    Raises:
+        RunDirectoryError: Its report cannot be read, or is that of another reproduction or size.
+    """
+    try:
+        before = read_json_file(out / REPORT)
+    except RunDirectoryError as error:
+        raise RunDirectoryError(
+            f"{out / REPORT} cannot be read as the report of an attempt; give another directory"
+        ) from error
+    there = before.get("size"), before.get("name")
+    if there != (size, name):
+        instead = f", but a {there[0]} one at {there[1]}" if all(there) else ""
+        raise RunDirectoryError(f"{out} holds no {size} attempt at {name}{instead}; give another directory")
+    seconds = before.get("seconds")
+    return seconds if isinstance(seconds, int | float) and 0 <= seconds < math.inf else 0.0
 
 
 def _found(name: str, about: Reproduction, attempt: Attempt) -> Found:
@@ -203,20 +221,32 @@ def _found(name: str, about: Reproduction, attempt: Attempt) -> Found:
         raise
     except USER_CODE_ERRORS as error:
         raise PluginError(f"reproduction {name} failed: {explain(error)}") from error
+    if not isinstance(found, Found):
+        raise PluginError(f"find of reproduction {name} must return a Found, got a {type(found).__name__}")
     expected = about.expected_at(attempt.full)
-    if not isinstance(found, Found) or set(found.values) != set(expected):
-        wanted = ", ".join(expected)
-        raise PluginError(f"reproduction {name} must find exactly the numbers that it expects: {wanted}")
+    if set(found.values) != set(expected):
+        wanted, there = (", ".join(map(str, names)) or "none" for names in (expected, found.values))
+        raise PluginError(
+            f"reproduction {name} must find exactly the numbers that it expects: {wanted}; it found {there}"
+        )
     return found
 
 
 def _write(reproduced: Reproduced) -> None:
     if reproduced.found.figure is not None:
-        figure = reproduced.found.figure
-        write_atomically(
-            reproduced.directory / FIGURE, lambda path: figure.savefig(path, format="png", dpi=150)
-        )
+        write_atomically(reproduced.directory / FIGURE, lambda path: _draw(reproduced, path))
     _write_json(reproduced.directory, reproduced.as_json())
+
+
+def _draw(reproduced: Reproduced, path: Path) -> None:
+    try:
+        reproduced.found.figure.savefig(path, format="png", dpi=150)  # type: ignore[union-attr]
+    except OSError:
+        raise
+    except USER_CODE_ERRORS as error:
+        raise PluginError(
+            f"the figure of reproduction {reproduced.name} cannot be drawn: {explain(error)}"
+        ) from error
 
 
 def _write_unfinished(directory: Path, name: str, full: bool, seconds: float) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +42,9 @@ Examples:
 )
 @click.option("--force", is_flag=True, help="Goes on even if versions, data or sources changed.")
 @click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load.")
-@click.option("--quiet", is_flag=True, help="Print only the path of the figure.")
+@click.option(
+    "--quiet", is_flag=True, help="Print only the path of the figure, or of the report if there is none."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_context
 def reproduce(
@@ -58,7 +62,7 @@ def reproduce(
     It prints the claim, its source, what is trained here, and for each number that the
     claim predicts the range in which it holds, what was found, and yes or no. Where a
     number is not as expected, it prints the likely reason. Exit code 0: all hold; 1:
-    at least one does not.
+    at least one does not; 130: interrupted.
 
     An attempt that was interrupted goes on with the same command and --out DIR.
 
@@ -70,9 +74,21 @@ def reproduce(
     remember_plugins(plugin)
     printer = Printer(quiet or as_json, to_stderr=as_json)
     say = (lambda line: None) if printer.quiet else printer.line
-    result = inspect.unwrap(reproduced)(  # whose errors name options
-        name, full=not quick, out=out, force=force, plugins=plugin, progress=not printer.quiet, say=say
-    )
+    prints_go_to = redirect_stdout(sys.stderr) if printer.quiet else nullcontext()
+    try:
+        with prints_go_to:  # the output is the report or a path alone
+            result = inspect.unwrap(reproduced)(  # whose errors name options
+                name,
+                full=not quick,
+                out=out,
+                force=force,
+                plugins=plugin,
+                progress=not printer.quiet,
+                say=say,
+            )
+    except KeyboardInterrupt as error:
+        click.echo(f"interrupted: {error}" if error.args else "interrupted", err=True)
+        ctx.exit(130)
     if as_json:
         click.echo(json.dumps(result.as_json(), indent=2, ensure_ascii=False, allow_nan=False))
     elif quiet:

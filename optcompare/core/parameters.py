@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import os
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -104,13 +105,26 @@ def _bind_values(known: list[Parameter], spec: Spec, kind: str) -> dict[str, Any
         texts[key] = text
     for parameter in known:
         if parameter.default is REQUIRED and parameter.name not in texts:
-            value = (
-                parameter.name.upper()
-                if parameter is known[0] and parameter.type is Path
-                else f"{parameter.name}=…"
+            first = parameter is known[0] and parameter.type is Path
+            example = (
+                Spec(spec.name, (parameter.name.upper(),), spec.options)
+                if first
+                else f"{spec}:{parameter.name}=…"
             )
-            raise SpecError(f"{who} needs {parameter.name}; write {spec}:{value}")
-    return {name: read_value(text, by_name[name].type, f"{who}: {name}") for name, text in texts.items()}
+            raise SpecError(f"{who} needs {parameter.name}; write {example}")
+    placed = [parameter.name for parameter, _ in zip(known, spec.args, strict=False)]
+    return {
+        name: _read_named(by_name[name], text, who, known if name in placed and len(known) > 1 else [])
+        for name, text in texts.items()
+    }
+
+
+def _read_named(parameter: Parameter, text: str, who: str, known: list[Parameter]) -> Any:
+    """Read the value of a parameter; where its place gave it, an error lists the ``known`` parameters."""
+    try:
+        return read_value(text, parameter.type, f"{who}: {parameter.name}")
+    except SpecError as error:
+        raise SpecError(f"{error}; the parameters are{_names(known)}" if known else str(error)) from None
 
 
 def suggestion(name: str, names: Iterable[str]) -> str:
@@ -216,7 +230,7 @@ def _read(text: str, type_: Any) -> Any:
     if type_ in (float, str):
         return type_(text)
     if type_ is Path:
-        return Path(text).expanduser()
+        return _read_path(text)
     if type_ is Any:
         return _read_union(text, (type(None), bool, int, float, tuple, str))
     raise ValueError(text)
@@ -227,6 +241,13 @@ def _read_whole(text: str) -> int:
     if not MIN_INT <= value <= MAX_INT:
         raise ValueError(text)
     return value
+
+
+def _read_path(text: str) -> Path:
+    """Read a path; that of an unknown user stays as it is, as in shells."""
+    if not text.strip():  # Path("") would be the current directory
+        raise ValueError(text)
+    return Path(os.path.expanduser(text))
 
 
 def _read_union(text: str, members: tuple[Any, ...]) -> Any:
@@ -260,7 +281,7 @@ def _describe(type_: Any) -> str:
         return " or ".join(
             _describe(member)
             for member in args
-            if member in (int, float, bool, str, type(None)) or typing.get_origin(member)
+            if member in (int, float, bool, str, Path, type(None)) or typing.get_origin(member)
         )
     if origin is Literal:
         return " or ".join(map(write_value, args))

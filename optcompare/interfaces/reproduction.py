@@ -25,6 +25,9 @@ class Expected:
         high: The largest value that holds.
         if_not: The likely reason where a run found something else; empty: none is known.
         full_only: Whether only the whole setting has the number: quick attempts neither find nor show it.
+
+    Raises:
+        ValueError: There are no words, or no number or every number would hold.
     """
 
     words: str
@@ -32,6 +35,15 @@ class Expected:
     high: float = math.inf
     if_not: str = ""
     full_only: bool = False
+
+    def __post_init__(self) -> None:
+        _check_texts(words=self.words)
+        for end in ("low", "high"):
+            object.__setattr__(self, end, _as_number(getattr(self, end), f"{end} of '{self.words}'"))
+        if not self.low <= self.high or self.low == math.inf or self.high == -math.inf:
+            raise ValueError(f"no number holds for '{self.words}' from low={self.low} to high={self.high}")
+        if math.isinf(self.low) and math.isinf(self.high):
+            raise ValueError(f"any number holds for '{self.words}'; give low, high or both")
 
     @classmethod
     def about(cls, words: str, value: float, within: float, if_not: str = "") -> Expected:
@@ -86,11 +98,26 @@ class Found:
         values: The value of each expected number, by its name.
         figure: The figure that shows it; None: there is none.
         notes: Further sentences about this run, such as what was cut short.
+
+    Raises:
+        ValueError: A value is no number, or figure or notes are something else.
     """
 
     values: Mapping[str, float]
     figure: Figure | None = None
     notes: Sequence[str] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.values, Mapping):
+            raise ValueError(
+                f"values must be a mapping of names to numbers, got a {type(self.values).__name__}"
+            )
+        numbers = {name: _as_number(value, f"values['{name}']") for name, value in self.values.items()}
+        object.__setattr__(self, "values", numbers)
+        if self.figure is not None and not hasattr(self.figure, "savefig"):
+            raise ValueError(f"figure must be a matplotlib Figure, got a {type(self.figure).__name__}")
+        if isinstance(self.notes, str) or not all(isinstance(note, str) for note in self.notes):
+            raise ValueError(f"notes must be a list of sentences, got {self.notes!r}")
 
 
 @dataclass(frozen=True)
@@ -105,6 +132,9 @@ class Reproduction:
         find: A function that trains and returns what it found. Its argument has ``full``, ``choose()``,
             ``compare()`` and ``study()``; see :class:`optcompare.Attempt`.
         quick: How ``--quick`` differs from the whole setting, in a few words.
+
+    Raises:
+        ValueError: Claim, source or setting are missing, it expects nothing, or ``find`` cannot be called.
     """
 
     claim: str
@@ -114,6 +144,16 @@ class Reproduction:
     find: Callable[[Any], Found]
     quick: str = ""
 
+    def __post_init__(self) -> None:
+        _check_texts(claim=self.claim, source=self.source, setting=self.setting)
+        known = isinstance(self.expected, Mapping) and all(
+            isinstance(each, Expected) for each in self.expected.values()
+        )
+        if not known or not self.expected:
+            raise ValueError("expected must be a mapping of names to Expected, with one at least")
+        if not callable(self.find):
+            raise ValueError(f"find must be a function, got a {type(self.find).__name__}")
+
     def expected_at(self, full: bool) -> dict[str, Expected]:
         """Return the numbers that an attempt of one size must find.
 
@@ -121,3 +161,19 @@ class Reproduction:
             full: Whether the whole setting is trained, rather than the quick one.
         """
         return {key: each for key, each in self.expected.items() if full or not each.full_only}
+
+
+def _check_texts(**texts: object) -> None:
+    for name, text in texts.items():
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f"{name} must be a text that is not empty, got {text!r}")
+
+
+def _as_number(value: Any, what: str) -> float:
+    """Return a number of any kind, such as one of NumPy or a tensor of one element, as a float."""
+    try:
+        if not isinstance(value, str | bytes):
+            return float(value)
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor of several elements
+        pass
+    raise ValueError(f"{what} must be a number, got {value!r}")

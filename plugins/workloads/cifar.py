@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optcompare import Workload, hookimpl
 
-from .data_folders import VARIABLE, Form, Pixels
+from .data_folders import VARIABLE, Form, Pixels, file_in
 from .idx_files import one_line_errors
 from .image_sets import ImageSet, Model, classify
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
 _SHAPE = (3, 32, 32)
 _TRAIN_10 = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
+_TEST_10, _TRAIN_100, _TEST_100 = "test_batch.bin", "train.bin", "test.bin"
 
 
 def read_records(folder: Path, names: Sequence[str], labels: int) -> tuple[Bytes, Bytes]:
@@ -37,9 +37,10 @@ def read_records(folder: Path, names: Sequence[str], labels: int) -> tuple[Bytes
     import numpy as np
 
     size, parts = labels + 3 * 32 * 32, []
-    for file in (folder / name for name in names):
-        if not os.path.isfile(file):
-            raise ValueError(f"{folder} has no {file.name}")
+    for name in names:
+        file = file_in(folder, name)
+        if file is None:
+            raise ValueError(f"{folder} has no {name}")
         with one_line_errors(file):
             content = np.fromfile(file, np.uint8)
         if not len(content) or len(content) % size:
@@ -52,18 +53,18 @@ def read_records(folder: Path, names: Sequence[str], labels: int) -> tuple[Bytes
 
 
 def _read_10(folder: Path) -> Pixels:
-    return Pixels(*read_records(folder, _TRAIN_10, 1), *read_records(folder, ["test_batch.bin"], 1))
+    return Pixels(*read_records(folder, _TRAIN_10, 1), *read_records(folder, [_TEST_10], 1))
 
 
 def _read_100(folder: Path) -> Pixels:
     """Read images with the second of two labels, that of 100 classes; the first is that of 20 groups."""
-    return Pixels(*read_records(folder, ["train.bin"], 2), *read_records(folder, ["test.bin"], 2))
+    return Pixels(*read_records(folder, [_TRAIN_100], 2), *read_records(folder, [_TEST_100], 2))
 
 
-def _pickled(folder: str, sign: str, binary: str) -> Form:
+def _pickled(folder: str, file: str, binary: str) -> Form:
     return Form(
         folder,
-        (sign,),
+        ((file,),),
         None,
         "holds pickled files, which could run any code when they are loaded; convert them once if you trust "
         f"them, by the script in docs/how-to/data.md, or unpack {binary} instead",
@@ -89,7 +90,7 @@ CIFAR10 = ImageSet(
     mean=(0.4914, 0.4822, 0.4465),
     deviation=(0.2470, 0.2435, 0.2616),
     forms=(
-        Form(_FOLDER_10, _TRAIN_10[:1], _read_10),
+        Form(_FOLDER_10, tuple((name,) for name in (*_TRAIN_10, _TEST_10)), _read_10),
         _pickled(_PICKLED_10, "data_batch_1", _ARCHIVE_10),
         _pickled(f"{_PICKLED_10}-target/{_PICKLED_10}", "data_batch_1", _ARCHIVE_10),
     ),
@@ -103,7 +104,7 @@ CIFAR100 = ImageSet(
     mean=(0.5071, 0.4865, 0.4409),
     deviation=(0.2673, 0.2564, 0.2762),
     forms=(
-        Form(_FOLDER_100, ("train.bin",), _read_100),
+        Form(_FOLDER_100, ((_TRAIN_100,), (_TEST_100,)), _read_100),
         _pickled(_PICKLED_100, "train", _ARCHIVE_100),
         _pickled(f"{_PICKLED_100}-target/{_PICKLED_100}", "train", _ARCHIVE_100),
     ),

@@ -35,19 +35,24 @@ class Form:
 
     Attributes:
         folder: The folder of its files, below one that holds data sets; ``.`` for that one itself.
-        signs: The names of files of which one is in the folder if the data set is.
+        files: For each of its files the names that it may have, the usual one first.
         read: Reads the folder; raises ValueError with a sentence that names the file. None: it is not read.
         refusal: Why it is not read, and what to do, for the message.
     """
 
     folder: str
-    signs: tuple[str, ...]
+    files: tuple[tuple[str, ...], ...]
     read: Callable[[Path], Pixels] | None
     refusal: str = ""
 
-    def lies_in(self, folder: Path) -> bool:
-        """Return whether one of the signs is in a folder; not if the folder may not be read."""
-        return any(os.path.isfile(folder / sign) for sign in self.signs)
+    def count_in(self, folder: Path) -> int:
+        """Return how many of the files are in a folder; none if the folder may not be read."""
+        return sum(file_in(folder, *names) is not None for names in self.files)
+
+    def folders_below(self, folder: Path) -> list[Path]:
+        """Return where the files lie if a user named the folder, or one between it and the files."""
+        parts = Path(self.folder).parts
+        return [folder.joinpath(*parts[begin:]) for begin in range(len(parts) + 1)]
 
 
 class Found(NamedTuple):
@@ -77,18 +82,33 @@ def find(name: str, forms: tuple[Form, ...], data: Path | None, hint: str) -> Fo
     if data is not None:
         _check_folder(name, data, f"data={data}")
     elif named:
-        _check_folder(name, Path(named).expanduser(), f"{VARIABLE}={named}")
-    places = [] if data is None else [(form, data) for form in forms]
-    for root in usual_folders() if data is None else [data]:
-        places += [(form, root / form.folder) for form in forms]
-    there = [(form, folder) for form, folder in places if form.lies_in(folder)]
-    for form, folder in there:
+        _check_folder(name, Path(os.path.expanduser(named)), f"{VARIABLE}={named}")
+    there = [(form, folder) for form, folder in _places(forms, data) if form.count_in(folder)]
+    complete = [(form, folder) for form, folder in there if form.count_in(folder) == len(form.files)]
+    for form, folder in complete + there:  # of a folder that lacks files, the reader names one
         if form.read is not None:
             return Found(folder.resolve(), form.read)
     if there:
         form, folder = there[0]
         raise WorkloadError(f"workload {name}: {folder.resolve()} {form.refusal}")
     raise WorkloadError(f"workload {name}: {_nothing_there(forms, data)}; {hint}")
+
+
+def file_in(folder: Path, *names: str) -> Path | None:
+    """Return the first file of these names in a folder, in small letters or large ones; None: there is none.
+
+    Args:
+        folder: The folder, which need not exist.
+        names: The names, the preferred ones first.
+    """
+    try:
+        there = {each.lower(): each for each in sorted(os.listdir(folder))}
+    except OSError:
+        return None
+    files = (
+        folder / (name if os.path.isfile(folder / name) else there.get(name.lower(), name)) for name in names
+    )
+    return next((file for file in files if os.path.isfile(file)), None)
 
 
 def usual_folders() -> list[Path]:
@@ -101,25 +121,37 @@ def usual_folders() -> list[Path]:
     home, named = Path(os.path.expanduser("~")), os.environ.get(VARIABLE)
     keras = os.environ.get("KERAS_HOME") or home / ".keras"
     return [
-        *([Path(named).expanduser()] if named else []),
+        *([Path(os.path.expanduser(named))] if named else []),
         *(Path("data"), Path("../data"), home / "data"),
         Path(keras) / "datasets",
         Path("/usr/share/datasets"),
     ]
 
 
+def _places(forms: tuple[Form, ...], data: Path | None) -> list[tuple[Form, Path]]:
+    """Return the folders to look in; one that the user named may be that of the files itself."""
+    if data is not None:
+        return [(form, folder) for form in forms for folder in form.folders_below(data)]
+    named = bool(os.environ.get(VARIABLE))
+    first, *others = usual_folders()
+    places = _places(forms, first) if named else [(form, first / form.folder) for form in forms]
+    return places + [(form, root / form.folder) for root in others for form in forms]
+
+
 def _nothing_there(forms: tuple[Form, ...], data: Path | None) -> str:
     known = [form for form in forms if form.read is not None]
-    below = [form.signs[0] if form.folder == "." else form.folder for form in known]
+    below = [form.files[0][0] if form.folder == "." else form.folder for form in known]
     if data is not None:
-        names = dict.fromkeys([*(form.signs[0] for form in known), *below])
+        names = dict.fromkeys([*(form.files[0][0] for form in known), *below])
         return f"data={data} holds none of {', '.join(names)}"
     return f"none of {', '.join(map(str, usual_folders()))} holds {' or '.join(below)}"
 
 
 def _check_folder(name: str, folder: Path, given: str) -> None:
     if not os.path.isdir(folder):
-        what = "is a file" if os.path.exists(folder) else "does not exist"
-        raise WorkloadError(f"workload {name}: {given} {what}; give the folder that holds the data set")
+        what = (
+            "is a file; unpack it if it is an archive, and" if os.path.exists(folder) else "does not exist;"
+        )
+        raise WorkloadError(f"workload {name}: {given} {what} give the folder that holds the data set")
     if not os.access(folder, os.R_OK | os.X_OK):
         raise WorkloadError(f"workload {name}: {given} may not be read; give a folder that you may read")

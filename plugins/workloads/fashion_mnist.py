@@ -25,6 +25,7 @@ FASHION_MNIST = ImageSet(
     forms=(idx_form("FashionMNIST/raw"), idx_form("fashion-mnist")),
     hint="install Debian's package dataset-fashion-mnist, or name the folder of its four IDX files by "
     f"data=PATH, or the one above fashion-mnist by {VARIABLE}",
+    begins=_FIRST_LABELS["fashion-mnist"],
     others=(("mnist", _FIRST_LABELS["mnist"]),),
 )
 MNIST = ImageSet(
@@ -37,6 +38,7 @@ MNIST = ImageSet(
     forms=(idx_form("MNIST/raw"), idx_form("mnist"), keras_form()),
     hint="name the folder of its four IDX files, or of Keras's mnist.npz, by data=PATH, or the one above "
     f"mnist by {VARIABLE}",
+    begins=_FIRST_LABELS["mnist"],
     others=(("fashion-mnist", _FIRST_LABELS["fashion-mnist"]),),
 )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import os
 import struct
 import zipfile
 import zlib
@@ -13,30 +12,36 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from .data_folders import Form, Pixels
+from .data_folders import Form, Pixels, file_in
 
 if TYPE_CHECKING:
     from .data_folders import Bytes
 
 _BYTE = 8  # the code of unsigned bytes in the third byte of an IDX file
 _CHUNK_BYTES = 2**20
-_PARTS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+_NAMES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+_DIMENSIONS = (3, 1, 3, 1)
 _ARCHIVE = "mnist.npz"
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def idx_form(folder: str) -> Form:
-    """Return the form of four IDX files, packed by gzip or not.
+    """Return the form of four IDX files, packed by gzip or not; ``train-images.idx3-ubyte`` is read, too.
 
     Args:
         folder: Their folder, below one that holds data sets.
     """
-    return Form(folder, tuple(_names(_PARTS[0])), _read_folder)
+    return Form(folder, tuple(map(_spellings, _NAMES)), _read_folder)
 
 
 def keras_form() -> Form:
     """Return the form of MNIST in Keras: arrays in ``mnist.npz``."""
-    return Form(".", (_ARCHIVE,), _read_archive)
+    return Form(".", ((_ARCHIVE,),), _read_archive)
 
 
 def read_idx(file: Path, dimensions: int) -> Bytes:
@@ -95,12 +100,12 @@ def one_line_errors(file: Path) -> Iterator[None]:
 
 def _read_folder(folder: Path) -> Pixels:
     files = []
-    for part in _PARTS:
-        found = [folder / name for name in _names(part) if os.path.isfile(folder / name)]
-        if not found:
-            raise ValueError(f"{folder} has no {part}-ubyte nor {part}-ubyte.gz")
-        files.append(found[0])
-    parts = [read_idx(file, 3 if "idx3" in file.name else 1) for file in files]
+    for name in _NAMES:
+        file = file_in(folder, *_spellings(name))
+        if file is None:
+            raise ValueError(f"{folder} has no {name} nor {name}.gz")
+        files.append(file)
+    parts = [read_idx(file, dimensions) for file, dimensions in zip(files, _DIMENSIONS, strict=True)]
     return Pixels(parts[0][:, None], parts[1], parts[2][:, None], parts[3])
 
 
@@ -108,21 +113,24 @@ def _read_archive(folder: Path) -> Pixels:
     """Read the arrays of ``mnist.npz``; those of Python objects, which are pickled, are refused."""
     import numpy as np
 
-    file = folder / _ARCHIVE
+    file = file_in(folder, _ARCHIVE) or folder / _ARCHIVE
     with one_line_errors(file):
         try:
             with zipfile.ZipFile(file), np.load(file, allow_pickle=False) as archive:
                 parts = [archive[name] for name in _ARRAYS]
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, MemoryError) as error:
             raise ValueError(f"{file} holds no arrays {', '.join(_ARRAYS)} of numbers ({error})") from error
-    if [part.ndim for part in parts] != [3, 1, 3, 1] or any(part.dtype != np.uint8 for part in parts):
+    parts = [np.asarray(part) for part in parts]  # a member that is no array comes as bytes
+    if [part.ndim for part in parts] != list(_DIMENSIONS) or any(part.dtype != np.uint8 for part in parts):
         kinds = ", ".join(f"{part.dtype}{list(part.shape)}" for part in parts)
         raise ValueError(f"{file} should hold images uint8[N, S, S] and labels uint8[N], and holds {kinds}")
     return Pixels(parts[0][:, None], parts[1], parts[2][:, None], parts[3])
 
 
-def _names(part: str) -> list[str]:
-    return [f"{part}-ubyte", f"{part}-ubyte.gz"]
+def _spellings(name: str) -> tuple[str, ...]:
+    """Return the names of an IDX file, with a dash or, as in other copies, a dot; packed or not."""
+    dotted = name.replace("-idx", ".idx")
+    return name, f"{name}.gz", dotted, f"{dotted}.gz"
 
 
 @contextmanager

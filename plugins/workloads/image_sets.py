@@ -33,6 +33,7 @@ class ImageSet:
         deviation: The standard deviation of each channel there.
         forms: The forms in which it may lie in a folder.
         hint: What to do if it is not there.
+        begins: Its first training labels; empty: they are not checked.
         others: First labels of other sets with the same file names, by their names.
     """
 
@@ -44,6 +45,7 @@ class ImageSet:
     deviation: tuple[float, ...]
     forms: tuple[Form, ...]
     hint: str
+    begins: tuple[int, ...] = ()
     others: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     def error(self, text: str) -> WorkloadError:
@@ -186,8 +188,13 @@ def _tensors(images: ImageSet, pictures: Bytes, labels: Bytes, rows: Any) -> tup
 
 
 def _unusual(images: ImageSet, pixels: Pixels) -> str:
+    """Say in which way images are not those that the name promises; empty if they seem to be."""
     found = len(pixels.train), len(pixels.test)
     if found == images.images:
-        return ""
+        begins = tuple(pixels.train_labels[: len(images.begins)].tolist())
+        listed = " ".join(map(str, begins))
+        return (
+            "" if begins == images.begins else f", whose first labels {listed} are not those of {images.name}"
+        )
     own, usual = (f"{train:,} training and {test:,} test images" for train, test in (found, images.images))
     return f", which holds {own} instead of {usual}"

@@ -126,9 +126,28 @@ def source_of(file: Path, encoding: str) -> Source:
             start = stream.read(4096)
     except (OSError, EOFError, lzma.LZMAError) as error:
         raise ValueError(f"it cannot be unpacked ({error})") from error
-    marked = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
-    _refuse_other_text(start, marked or encoding)
-    return Source(file, marked or encoding, unpack)
+    encoding = marked_encoding(start) or encoding
+    _refuse_other_text(start, encoding)
+    return Source(file, encoding, unpack)
+
+
+def marked_encoding(start: bytes) -> str | None:
+    """Return the encoding of a text that begins with a byte order mark; None: it does not."""
+    return next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
+
+
+def is_wide(encoding: str) -> bool:
+    """Return whether a character takes two bytes or four, so that texts hold zero bytes."""
+    return codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
+
+
+def wide_without_mark(start: bytes, encoding: str) -> str | None:
+    """Return the encoding of a text that seems to be UTF-16, where another was named; None: it does not."""
+    if is_wide(encoding):
+        return None
+    pairs = len(start) // 2 or 1
+    little, big = start[1::2].count(0) > 0.4 * pairs, start[::2].count(0) > 0.4 * pairs
+    return None if little == big else f"utf-16-{'le' if little else 'be'}"
 
 
 def unpacked_size(file: Path) -> int:
@@ -171,13 +190,10 @@ def _member(file: Path) -> Callable[[Path], IO[bytes]]:
 
 def _refuse_other_text(start: bytes, encoding: str) -> None:
     """Refuse bytes that are no table in this encoding."""
-    if b"\0" in start and not encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32")):
-        pairs = len(start) // 2 or 1
-        little, big = start[1::2].count(0) > 0.4 * pairs, start[::2].count(0) > 0.4 * pairs
-        if little != big:
-            raise ValueError(
-                f"it seems to be UTF-16 without its mark; give encoding=utf-16-{'le' if little else 'be'}"
-            )
+    without_mark = wide_without_mark(start, encoding)
+    if without_mark:
+        raise ValueError(f"it seems to be UTF-16 without its mark; give encoding={without_mark}")
+    if b"\0" in start and not is_wide(encoding):
         raise ValueError("it holds zero bytes, as binary files do; save the table as CSV")
     text = start.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):

@@ -57,7 +57,7 @@ def text(
         raise text_error(f"unit is one of {', '.join(get_args(Unit))}; got {unit}")
     if not 0 < valid < 1 or not 0 <= test < 1:
         raise text_error(
-            f"valid and test are shares of the text, from 0 to 1, and valid is not 0; got {valid} and {test}"
+            f"valid is a share of the text, above 0 and below 1, and test one from 0; got {valid} and {test}"
         )
     files = files_of(Path(path), endings)
     symbols = read_text(files, unit, encoding, length, machine_memory())
@@ -127,7 +127,7 @@ def _coded(symbols: Codes, unit: Unit, seen: int) -> tuple[Tensor, int]:
 
 def _read(path: Path, files: list[Path], symbols: Codes, unit: str, length: int | None) -> str:
     """Describe what was read."""
-    where = f"{len(files):,} files of {path}" if path.is_dir() else path.name
+    where = f"{len(files):,} file{'s' if len(files) > 1 else ''} of {path}" if path.is_dir() else path.name
     count = f"{len(symbols):,} {unit}"
     if len(symbols) == length:
         count = f"the first {count} (length=none: all)"
@@ -136,8 +136,8 @@ def _read(path: Path, files: list[Path], symbols: Codes, unit: str, length: int 
 
 def _split_of(rows: list[int]) -> str:
     """Describe how the blocks are split."""
-    tested = f", the last {rows[2]:,} are the test set" if rows[2] else ""
-    return f"the first {rows[0]:,} are trained on, the next {rows[1]:,} are for validation{tested}"
+    tested = f", the last {rows[2]:,} as the test set" if rows[2] else ""
+    return f"the first {rows[0]:,} for training, the next {rows[1]:,} for validation{tested}"
 
 
 def _count_weights(vocabulary: int, context: int, width: int, layers: int, heads: int) -> int:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import codecs
 import io
 import lzma
+import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, AnyStr
 
 import numpy as np
 
-from .table_source import PACKED, Source, unpacked_size
+from optcompare import WorkloadError
+
+from .table_source import PACKED, Source, is_wide, marked_encoding, unpacked_size, wide_without_mark
 from .text_model import Unit, text_error
 
 if TYPE_CHECKING:
@@ -20,7 +22,16 @@ if TYPE_CHECKING:
 
     Codes = NDArray[np.unsignedinteger]
 
+_OTHER_FILES = {
+    b"PK\x03\x04": "a zip archive, or a document of an office program",
+    b"%PDF": "a PDF document",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd",
+    b"7z\xbc\xaf": "a 7-Zip archive",
+    b"Rar!": "a RAR archive",
+}
+"""Kinds of files that may hold text, which is not read from them, by their first bytes."""
 _PORTION = 2**20
+_HEAD = 2**12
 _BYTES_A_SYMBOL = 16
 """Memory for a symbol: four bytes of text, eight of codes, and what it takes to convert them."""
 
@@ -30,22 +41,38 @@ def files_of(path: Path, endings: Sequence[str]) -> list[Path]:
 
     Args:
         path: The file, of any name, or the folder.
-        endings: How the names of a folder's files end, perhaps with ``.gz``, ``.bz2`` or ``.xz`` after it.
+        endings: How the names of a folder's files end, in small letters or large ones, perhaps with ``.gz``,
+            ``.bz2`` or ``.xz`` after it.
 
     Raises:
-        WorkloadError: There are none.
+        WorkloadError: There are none, or a folder cannot be read.
     """
-    if path.is_file():
+    if os.path.isfile(path):
         return [path]
-    if not path.is_dir():
-        raise text_error(f"{path} does not exist; give a file of text, or a folder of such files")
-    wanted = tuple(ending + packed for ending in endings for packed in ("", ".gz", ".bz2", ".xz"))
-    found = sorted(each for each in path.rglob("*") if each.name.endswith(wanted) and each.is_file())
+    if not os.path.isdir(path):
+        what = "is neither a file nor a folder" if os.path.lexists(path) else "does not exist"
+        raise text_error(f"{path} {what}; give a file of text, or a folder of such files")
+    wanted = tuple(ending.lower() + packed for ending in endings for packed in ("", ".gz", ".bz2", ".xz"))
+    found = sorted(each for each in _below(path) if each.name.lower().endswith(wanted))
     if not endings or not found:
         raise text_error(
             f"no file in {path} ends in {', '.join(endings) or 'nothing'}; give endings=(.txt,.rst) or others"
         )
     return found
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder and its folders; links to folders are not followed.
+
+    Raises:
+        WorkloadError: A folder cannot be read, whose files would be missing.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise text_error(f"{error.filename} cannot be read ({error.strerror}); allow it, or name other files")
+
+    for below, _, names in os.walk(folder, onerror=refuse):
+        yield from (file for file in (Path(below, name) for name in names) if os.path.isfile(file))
 
 
 def read_text(files: Sequence[Path], unit: Unit, encoding: str, length: int | None, memory: int) -> Codes:
@@ -54,7 +81,8 @@ def read_text(files: Sequence[Path], unit: Unit, encoding: str, length: int | No
     Args:
         files: The files, plain or compressed.
         unit: ``characters`` or ``bytes``.
-        encoding: The encoding of characters. Line ends are read as in Python: all become ``\\n``.
+        encoding: The encoding of characters; the byte order mark of a file overrides it. Line ends are read
+            as in Python: all become ``\\n``.
         length: The number of characters or bytes after which reading ends; None: at the end.
         memory: The bytes of memory of the machine.
 
@@ -67,7 +95,7 @@ def read_text(files: Sequence[Path], unit: Unit, encoding: str, length: int | No
     try:
         b"".decode(encoding)
         "".encode(encoding)
-    except LookupError:
+    except (LookupError, ValueError):
         raise text_error(
             f"encoding={encoding} is not known; give one of Python's, such as utf-8, or unit=bytes"
         ) from None
@@ -99,6 +127,7 @@ def _wanted(files: Sequence[Path], length: int | None, memory: int) -> int:
 
 def _read(file: Path, unit: Unit, encoding: str, most: int) -> Codes:
     """Read at most so many symbols of a file."""
+    unpack: Callable[[Path], IO[bytes]] | None = None
     try:
         with file.open("rb") as raw:
             start = raw.read(8)
@@ -106,7 +135,11 @@ def _read(file: Path, unit: Unit, encoding: str, most: int) -> Codes:
         with unpack(file) if unpack else file.open("rb") as stream:
             if unit == "bytes":
                 return np.frombuffer(b"".join(_portions(stream, most)), np.uint8)
-            with io.TextIOWrapper(stream, encoding=_without_mark(encoding)) as decoded:
+            head = stream.read(_HEAD)
+            encoding = marked_encoding(head) or encoding
+            _refuse_other_files(file, head, encoding)
+            stream.seek(0)
+            with io.TextIOWrapper(stream, encoding=encoding) as decoded:
                 text = "".join(_portions(decoded, most))
     except UnicodeError as error:
         raise text_error(
@@ -115,7 +148,29 @@ def _read(file: Path, unit: Unit, encoding: str, most: int) -> Codes:
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         why = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise text_error(f"{file} cannot be read ({why}); repair or remove it") from error
+    if "\0" in text:
+        raise _no_text(file)
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.dtype("<u4"))
+
+
+def _no_text(file: Path) -> WorkloadError:
+    return text_error(f"{file} holds zero bytes, as files do that are no text; remove it, or give unit=bytes")
+
+
+def _refuse_other_files(file: Path, head: bytes, encoding: str) -> None:
+    """Refuse a file whose beginning is not that of a text in this encoding.
+
+    Raises:
+        WorkloadError: It is of another kind.
+    """
+    for magic, what in _OTHER_FILES.items():
+        if head.startswith(magic):
+            raise text_error(f"{file} is {what}; give its text as a file, or unit=bytes")
+    without_mark = wide_without_mark(head, encoding)
+    if without_mark:
+        raise text_error(f"{file} seems to be UTF-16 without its mark; give encoding={without_mark}")
+    if b"\0" in head and not is_wide(encoding):
+        raise _no_text(file)
 
 
 def _portions(stream: IO[AnyStr], most: int) -> Iterator[AnyStr]:
@@ -123,8 +178,3 @@ def _portions(stream: IO[AnyStr], most: int) -> Iterator[AnyStr]:
     while most > 0 and (portion := stream.read(min(most, _PORTION))):
         yield portion
         most -= len(portion)
-
-
-def _without_mark(encoding: str) -> str:
-    """Return the encoding that leaves out the byte order mark of UTF-8."""
-    return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import optcompare
-from optcompare import Expected, PluginError, RunDirectoryError, batch_size_study, reproduce
+import optcompare.api.attempt as attempt_module
+from optcompare import Expected, Found, PluginError, RunDirectoryError, batch_size_study, reproduce
 from tests.helpers.commands import run
 
 PLUGIN = """
 import os
-from optcompare import Expected, Found, Reproduction, hookimpl
+from dataclasses import dataclass
+from optcompare import Expected, Found, Reproduction, Strategy, hookimpl
 
 SETTINGS = dict(epochs=2, seeds=2, jobs=1)
-trained = []
 
 
 def ratio(attempt):
@@ -46,6 +49,44 @@ def fails(attempt):
     return 1 / 0
 
 
+def leaves(attempt):
+    raise SystemExit(3)
+
+
+def prints(attempt):
+    print("from find")
+    return Found({"ratio": 2.0})
+
+
+def same_part(attempt):
+    attempt.compare("a b", "line", "full", **SETTINGS)
+    attempt.compare("a_b", "line", "mini", **SETTINGS)
+
+
+@dataclass
+class Halves(Strategy):
+    "Two batches an epoch."
+
+    def batches(self, epoch):
+        yield from epoch.order.chunk(2)
+
+
+def own_strategy(attempt):
+    result = attempt.compare("own", "line", "halves", **SETTINGS)
+    return Found({"ratio": len(result.records.query("epoch == 2"))})
+
+
+def bad_title(attempt):
+    from matplotlib.figure import Figure
+    figure = Figure()
+    figure.suptitle("$\\frac$")
+    return Found({"ratio": 2.0}, figure)
+
+
+def finds(*found):
+    return lambda attempt: Found(*found)
+
+
 RATIO = Expected("loss of full batches over that of mini-batches", low=1.0)
 NARROW = Expected.about("a ratio", 0.5, 0.001, if_not="the line is too easy")
 LARGE = Expected("a ratio that takes hours", low=1.0, full_only=True)
@@ -56,8 +97,8 @@ def by_size(attempt):
 
 
 @hookimpl
-def optcompare_trial_finished(trial, outcome):
-    trained.append(trial.arm.label)
+def optcompare_strategies():
+    return {"halves": Halves}
 
 
 @hookimpl
@@ -70,6 +111,21 @@ def optcompare_reproductions():
         "wrong-name": made(wrong_name, ratio=RATIO),
         "fails": made(fails, ratio=RATIO),
         "nothing-expected": made(ratio),
+        "leaves": made(leaves, ratio=RATIO),
+        "prints": made(prints, ratio=RATIO),
+        "same-part": made(same_part, ratio=RATIO),
+        "own-strategy": made(own_strategy, ratio=RATIO),
+        "bad-title": made(bad_title, ratio=RATIO),
+        "no-found": made(lambda attempt: {"ratio": 2.0}, ratio=RATIO),
+        "text": made(finds({"ratio": "2.0"}), ratio=RATIO),
+        "array": made(finds({"ratio": [1.0, 2.0]}), ratio=RATIO),
+        "no-mapping": made(finds(2.0), ratio=RATIO),
+        "path-of-figure": made(finds({"ratio": 2.0}, "figure.png"), ratio=RATIO),
+        "one-note": made(finds({"ratio": 2.0}, None, "measured twice"), ratio=RATIO),
+        "no-range": made(ratio, ratio=1.0),
+        "no-function": made(3, ratio=RATIO),
+        "any-number": lambda: Expected("a ratio"),
+        "no-number": lambda: Expected("a ratio", 2, 1),
         "no-reproduction": lambda: 3,
     }
 """
@@ -158,6 +214,11 @@ def test_an_interrupted_attempt_goes_on_without_training_again(plugin, monkeypat
     command = ("reproduce", "holds", "--plugin", plugin, "--out", "x")
     monkeypatch.setenv("INTERRUPTED", "")
     assert run(*command) == 130
+    assert (
+        "interrupted: holds was interrupted; give its folder x as --out to go on" in capsys.readouterr().err
+    )
+    with pytest.raises(KeyboardInterrupt, match="give its folder x as out to go on from there"):
+        reproduce("holds", out="x", plugins=[plugin])
     before = (optcompare.load("x/a_b").trials["final_sha256"]).tolist()
     monkeypatch.delenv("INTERRUPTED")
     unfinished = json.loads(Path("x/reproduction.json").read_text("utf-8"))
@@ -171,6 +232,36 @@ def test_an_interrupted_attempt_goes_on_without_training_again(plugin, monkeypat
     assert (
         optcompare.load("x/a_b").environment["started"] <= optcompare.load("x/second").environment["started"]
     )
+
+
+def test_a_comparison_that_is_interrupted_interrupts_the_attempt(plugin, monkeypatch):
+    real = attempt_module.compare
+
+    def interrupted(*args, **options):
+        return dataclasses.replace(real(*args, **options), status="interrupted")
+
+    monkeypatch.setattr(attempt_module, "compare", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="holds was interrupted"):
+        reproduce("holds", out="x", plugins=[plugin])
+    assert json.loads(Path("x/reproduction.json").read_text("utf-8"))["holds"] is None
+
+
+@pytest.mark.parametrize("option", ["--json", "--quiet"])
+def test_what_a_reproduction_prints_stays_out_of_the_report(plugin, capsys, option):
+    assert run("reproduce", "prints", "--plugin", plugin, "--out", "x", option) == 0
+    out, err = capsys.readouterr()
+    assert "from find" in err
+    assert json.loads(out)["holds"] if option == "--json" else out == "x/reproduction.json\n"
+
+
+def test_parts_know_what_the_plugin_of_the_reproduction_registers(plugin):
+    assert reproduce("own-strategy", out="x", plugins=plugin).found.values == {"ratio": 2.0}
+    assert optcompare.load("x/own").trials["arm"].unique().tolist() == ["halves"]
+
+
+def test_numbers_of_any_kind_are_found():
+    values = {"a": np.float32(0.5), "b": torch.tensor(2), "c": np.int64(3), "d": True}
+    assert Found(values).values == {"a": 0.5, "b": 2.0, "c": 3.0, "d": 1.0}
 
 
 def test_an_attempt_goes_on_after_a_change_only_where_that_is_asked_for(plugin, capsys):
@@ -190,27 +281,50 @@ def test_an_attempt_goes_on_after_a_change_only_where_that_is_asked_for(plugin, 
     ("name", "message"),
     [
         ("holdz", r"unknown reproduction 'holdz' \(did you mean 'holds'\?\)"),
-        ("wrong-name", "wrong-name must find exactly the numbers that it expects: ratio"),
+        ("wrong-name", "wrong-name must find exactly the numbers that it expects: ratio; it found ration"),
+        ("leaves", r"reproduction leaves failed: SystemExit: 3 \(claims.py"),
+        ("same-part", "this attempt has a part a_b already; give each part another name"),
+        ("bad-title", "the figure of reproduction bad-title cannot be drawn: ValueError"),
+        ("no-found", "find of reproduction no-found must return a Found, got a dict"),
+        ("text", r"failed: ValueError: values\['ratio'\] must be a number, got '2.0' \(claims.py"),
+        ("array", r"values\['ratio'\] must be a number, got \[1.0, 2.0\]"),
+        ("no-mapping", "values must be a mapping of names to numbers, got a float"),
+        ("path-of-figure", "figure must be a matplotlib Figure, got a str"),
+        ("one-note", "notes must be a list of sentences, got 'measured twice'"),
+        ("no-range", "expected must be a mapping of names to Expected, with one at least"),
+        ("no-function", "find must be a function, got a int"),
+        ("any-number", "any number holds for 'a ratio'; give low, high or both"),
+        ("no-number", "no number holds for 'a ratio' from low=2.0 to high=1.0"),
         ("fails", r"reproduction fails failed: ZeroDivisionError: .*claims.py"),
-        ("nothing-expected", "nothing-expected must return a Reproduction that expects a number"),
+        ("nothing-expected", "expected must be a mapping of names to Expected, with one at least"),
         ("large-only", "large-only must expect a number at the quick size, too"),
-        ("no-reproduction", "no-reproduction must return a Reproduction"),
+        ("no-reproduction", "no-reproduction must return a Reproduction, got a int"),
     ],
 )
 def test_mistakes_of_an_author_are_one_line(plugin, name, message):
-    with pytest.raises(PluginError, match=message):
+    with pytest.raises((PluginError, optcompare.ComparisonError), match=message):
         reproduce(name, out="x", plugins=[plugin])
 
 
 def test_a_folder_of_something_else_is_refused(plugin, tmp_path):
     reproduce("misses", out="x", plugins=[plugin])
-    with pytest.raises(RunDirectoryError, match="x holds no full attempt at misses"):
+    with pytest.raises(
+        RunDirectoryError, match="x holds no full attempt at misses, but a quick one at misses"
+    ):
         reproduce("misses", full=True, out="x", plugins=[plugin])
     with pytest.raises(RunDirectoryError, match="x holds no quick attempt at holds"):
         reproduce("holds", out="x", plugins=[plugin])
-    (tmp_path / "x" / "reproduction.json").write_text("[1")
-    with pytest.raises(RunDirectoryError, match="x holds no quick attempt at misses"):
-        reproduce("misses", out="x", plugins=[plugin])
+    for damaged in (b"[1", b"[1]", b"\xff\xfe", b"[" * 100_000):
+        (tmp_path / "x" / "reproduction.json").write_bytes(damaged)
+        with pytest.raises(RunDirectoryError, match="json cannot be read as the report of an attempt; give"):
+            reproduce("misses", out="x", plugins=[plugin])
+    with pytest.raises(RunDirectoryError, match=r"cannot read x{300}: File name too long; give another"):
+        reproduce("misses", out="x" * 300, plugins=[plugin])
+    report = {"name": "misses", "size": "quick", "holds": None}
+    for seconds in ("Infinity", "NaN", "-5", '"long"', "null"):
+        text = json.dumps(report)[:-1] + f', "seconds": {seconds}}}'
+        (tmp_path / "x" / "reproduction.json").write_text(text)
+        assert 0 <= reproduce("misses", out="x", plugins=[plugin]).seconds < 60
     (tmp_path / "y").mkdir()
     (tmp_path / "y" / "mine").write_text("")
     with pytest.raises(RunDirectoryError, match="y exists and is not empty"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Optional, Union
 
 import pytest
@@ -38,6 +39,12 @@ class Mini:
 
 
 def table(path: str, y: str, *, hidden: int = 32, valid: float = 0.2) -> None: ...
+
+
+def image_set(model: Tail = "keep", *, data: Path | None = None) -> None: ...
+
+
+def text(path: Path, *, context: int = 64) -> None: ...
 
 
 def unannotated(size, rate=0.5, *rest, name="a", **more): ...
@@ -99,6 +106,13 @@ def test_text_is_read_by_the_type(type_, text, value):
     assert type(found) is type(value)
 
 
+def test_a_path_begins_at_home_or_stays_as_it_is(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("USERPROFILE", "/home/me")
+    assert read_value("~/data", Path, "x") == Path("/home/me/data")
+    assert read_value("~no such user/data", Path, "x") == Path("~no such user/data")
+
+
 @pytest.mark.parametrize(
     ("type_", "text", "expected"),
     [
@@ -111,6 +125,8 @@ def test_text_is_read_by_the_type(type_, text, value):
         (Tail, "drop", "keep or merge"),
         (Maybe, "x", "a float or none"),
         (float | torch.Tensor, "x", "a float"),
+        (Path, "", "a path"),
+        (Path | None, "", "a path or none"),
         (tuple[float, float], "0.9", "a tuple such as (0.5,0.9)"),
         (tuple[float, float], "(0.9)", "a tuple such as (0.5,0.9)"),
         (tuple[float, float], "(0.9,x)", "a tuple such as (0.5,0.9)"),
@@ -198,6 +214,12 @@ def test_what_is_not_given_is_left_to_the_factory():
         (Mini, "mini:tail=drop", "strategy mini: tail must be keep or merge, got 'drop'"),
         (table, "csv:data.csv", "strategy csv needs y; write csv:data.csv:y=…"),
         (table, "csv", "strategy csv needs path; write csv:path=…"),
+        (text, "text:context=4", "strategy text needs path; write text:PATH:context=4"),
+        (
+            image_set,
+            "mnist:data/raw",
+            "strategy mnist: model must be keep or merge, got 'data/raw'; the parameters are (model=keep, d",
+        ),
         (table, "csv:a:b:1:2:3", "has 4 parameters (path, y, hidden=32, valid=0.2)"),
     ],
 )

@@ -199,6 +199,16 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path, file, content, message)
     assert "\n" not in str(refusal.value)
 
 
+def test_names_in_capital_letters_are_read_and_a_missing_first_file_is_named(tmp_path):
+    write_cifar10(tmp_path / "files")
+    for file in list((tmp_path / "files").iterdir()):
+        file.rename(file.with_name(file.name.upper()))
+    assert cifar10(data=tmp_path / "files").size == 45
+    (tmp_path / "files" / "DATA_BATCH_1.BIN").unlink()
+    with pytest.raises(WorkloadError, match=r"files has no data_batch_1\.bin; get the files again"):
+        cifar10(data=tmp_path / "files")
+
+
 def test_a_directory_in_place_of_a_file_is_refused(tmp_path):
     write_cifar100(tmp_path)
     (tmp_path / "test.bin").unlink()

@@ -11,12 +11,15 @@ import os
 import pickle
 import re
 import socket
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from optcompare_plugins.workloads import data_folders
+from optcompare_plugins.workloads import fashion_mnist as fashion_mnist_module
 from optcompare_plugins.workloads.fashion_mnist import fashion_mnist, mnist
 from optcompare_plugins.workloads.idx_files import read_idx
 
@@ -160,6 +163,54 @@ def test_a_given_folder_may_hold_data_sets(tmp_path):
     assert (fashion_mnist(data=tmp_path).size, mnist(data=tmp_path).size) == (18, 27)
 
 
+@pytest.mark.parametrize("named", ["", "FashionMNIST", "FashionMNIST/raw"])
+@pytest.mark.parametrize("by", ["data", "environment"])
+def test_any_folder_on_the_way_to_the_files_may_be_named(tmp_path, monkeypatch, named, by):
+    write_idx(tmp_path / "FashionMNIST" / "raw", train=20)
+    if by == "data":
+        assert fashion_mnist(data=tmp_path / named).size == 18
+    else:
+        monkeypatch.setenv("OPTCOMPARE_DATA", str(tmp_path / named))
+        assert fashion_mnist().size == 18
+
+
+@pytest.mark.parametrize(
+    "renamed", [str.upper, lambda name: name.replace("-idx", ".idx"), lambda name: name.replace(".gz", ".GZ")]
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_other_spellings_of_the_names_are_read(tmp_path, renamed, packed):
+    write_idx(tmp_path / "files", packed=packed)
+    for file in list((tmp_path / "files").iterdir()):
+        file.rename(tmp_path / "files" / renamed(file.name))
+    assert fashion_mnist(data=tmp_path / "files").size == 54
+
+
+def test_a_folder_that_lacks_a_file_comes_after_a_complete_one(tmp_path):
+    write_idx(tmp_path / "here" / "data" / "fashion-mnist", train=20)
+    (tmp_path / "here" / "data" / "fashion-mnist" / IDX[2]).unlink()
+    with pytest.raises(WorkloadError, match=r"data/fashion-mnist has no t10k-images-idx3-ubyte nor t10k-im"):
+        fashion_mnist()
+    write_idx(tmp_path / "home" / "data" / "fashion-mnist", train=30)
+    assert fashion_mnist().size == 27
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_whichever_file_is_missing_is_named(folder, number):
+    (folder / IDX[number]).unlink()
+    with pytest.raises(WorkloadError, match=f"files has no {IDX[number]} nor "):
+        fashion_mnist(data=folder)
+
+
+def test_a_whole_set_with_other_labels_is_noted(tmp_path, monkeypatch):
+    """Kuzushiji-MNIST, for example, has 60,000 images in files of the same names."""
+    write_idx(tmp_path)
+    whole = replace(fashion_mnist_module.MNIST, images=(60, 20))
+    monkeypatch.setattr(fashion_mnist_module, "MNIST", whole)
+    assert "whose first labels 0 1 2 3 4 5 6 7 8 9 are not those of mnist" in mnist(data=tmp_path).notes[0]
+    monkeypatch.setattr(fashion_mnist_module, "MNIST", replace(whole, begins=tuple(range(10))))
+    assert mnist(data=tmp_path).notes[0].endswith(str(tmp_path.resolve()))
+
+
 def test_the_archive_of_keras_is_read(tmp_path):
     parts = write_idx(tmp_path / "files")
     where = tmp_path / "home" / ".keras" / "datasets"
@@ -195,7 +246,9 @@ def test_folders_that_are_named_must_exist(tmp_path, folder, monkeypatch):
     gone = tmp_path / "gone"
     with pytest.raises(WorkloadError, match=rf"data={re.escape(str(gone))} does not exist; give the folder"):
         fashion_mnist(data=gone)
-    with pytest.raises(WorkloadError, match=r"ubyte is a file; give the folder that holds the data set"):
+    with pytest.raises(
+        WorkloadError, match=r"ubyte is a file; unpack it if it is an archive, and give the folder"
+    ):
         fashion_mnist(data=folder / IDX[0])
     with pytest.raises(
         WorkloadError, match=r"here holds none of train-images-idx3-ubyte, FashionMNIST/raw, f"
@@ -281,7 +334,7 @@ class Runs:
         return (Path.touch, (Path("unpickled"),))
 
 
-@pytest.mark.parametrize("kind", ["pickle", "objects", "text", "names", "shapes"])
+@pytest.mark.parametrize("kind", ["pickle", "objects", "text", "names", "shapes", "members"])
 def test_no_pickle_is_loaded_and_other_archives_are_refused(tmp_path, kind):
     file = tmp_path / "mnist.npz"
     parts = dict(zip(("x_train", "y_train", "x_test", "y_test"), [IMAGES, LABELS] * 2, strict=True))
@@ -293,12 +346,17 @@ def test_no_pickle_is_loaded_and_other_archives_are_refused(tmp_path, kind):
         file.write_text("x_train")
     elif kind == "names":
         np.savez(file, x_train=IMAGES)
+    elif kind == "members":
+        with zipfile.ZipFile(file, "w") as archive:
+            for name in parts:
+                archive.writestr(f"{name}.npy", b"no array")
     else:
         np.savez(file, **{**parts, "y_train": LABELS.astype(float)})
     message = {
         "objects": "holds no arrays x_train, y_train, x_test, y_test of numbers (Object arrays cannot be",
         "names": "holds no arrays x_train, y_train, x_test, y_test of numbers ('y_train is not a file",
         "shapes": "should hold images uint8[N, S, S] and labels uint8[N], and holds uint8[4, 28, 28], float6",
+        "members": "should hold images uint8[N, S, S] and labels uint8[N], and holds |S8[], |S8[], |S8[]",
     }.get(kind, "cannot be unpacked to its end (File is not a zip file)")
     with pytest.raises(WorkloadError, match=re.escape(f"{file} {message}")):
         mnist(data=tmp_path)

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import os
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -116,6 +117,38 @@ def test_line_ends_and_a_byte_order_mark_are_read_as_python_does(write):
     assert codes_of(plain) == codes_of(wide)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize("marked", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_overrides_the_encoding(write, marked, encoding):
+    workload = text(write(("abcé\n" * 10).encode(marked)), **SMALL, encoding=encoding)
+    assert codes_of(workload)[:5] == [1, 2, 3, 4, 0]
+
+
+def test_names_in_capital_letters_are_found_and_links_to_folders_are_not_followed(write, tmp_path):
+    write("aaaa" * 9, "A.TXT")
+    write(gzip.compress(b"bbbb" * 9), "b.txt.GZ")
+    (tmp_path / "again").symlink_to(tmp_path)
+    assert f"2 files of {tmp_path}" in text(tmp_path, **SMALL).notes[0]
+    assert f"1 file of {tmp_path}" in text(tmp_path, **SMALL, endings=(".TXT.gz",)).notes[0]
+
+
+def test_a_folder_that_cannot_be_read_is_named_instead_of_left_out(write, tmp_path, monkeypatch):
+    write("ab" * 50)
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root may read everything
+    with pytest.raises(
+        WorkloadError, match=r"closed cannot be read \(Permission denied\); allow it, or name"
+    ):
+        text(tmp_path, **SMALL)
+
+
 @pytest.mark.parametrize(("context", "width", "layers"), [(4, 8, 1), (64, 64, 2), (64, 384, 6)])
 def test_a_note_states_the_number_of_weights(write, context, width, layers):
     """Layers have 12·width² + 13·width weights; there are a norm, embedding, positions and scores."""
@@ -171,6 +204,19 @@ def test_it_learns(write):
             "cannot be decoded: it is not in UTF-8: byte 0xe9 in line 1; give encoding=cp1252",
         ),
         (b"caf\xe9 au lait", {"encoding": "ascii"}, "it is not in ascii: byte 0xe9 in line 1"),
+        (("ab" * 50).encode("utf-16-le"), {}, "seems to be UTF-16 without its mark; give encoding=utf-16-le"),
+        (("ab" * 50).encode("utf-16-be"), {}, "seems to be UTF-16 without its mark; give encoding=utf-16-be"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", {}, "corpus.txt holds zero bytes, as files do that are no text"),
+        (b"ab" * 5000 + b"\0", {"length": None}, "corpus.txt holds zero bytes, as files do that are no text"),
+        (b"PK\x03\x04\x14\0", {}, "is a zip archive, or a document of an office program; give its text as"),
+        (gzip.compress(b"%PDF-1.4", mtime=0), {}, "corpus.txt is a PDF document; give its text as a file"),
+        ("ab" * 50, {"encoding": "undefined"}, "encoding=undefined is not known; give one of Python's"),
+        ("ab" * 50, {"encoding": "utf\0"}, "is not known; give one of Python's"),
+        (
+            "ab" * 50,
+            {"valid": 1.0},
+            "valid is a share of the text, above 0 and below 1, and test one from 0; g",
+        ),
         (b"\x00\xd8\x00", {"encoding": "utf-16"}, "its bytes are not in the encoding utf-16; give another"),
         (
             "ab" * 50,
@@ -186,8 +232,8 @@ def test_it_learns(write):
         ("ab" * 50, {"width": 10, "heads": 4}, "width=10 must be a multiple of heads=4"),
         ("ab" * 50, {"layers": 0}, "layers must be at least 1, got 0"),
         ("ab" * 50, {"length": 0}, "length must be at least 1, got 0"),
-        ("ab" * 50, {"valid": 0.0}, "valid and test are shares of the text, from 0 to 1, and valid is not 0"),
-        ("ab" * 50, {"test": -0.1}, "valid and test are shares of the text"),
+        ("ab" * 50, {"valid": 0.0}, "valid is a share of the text, above 0 and below 1"),
+        ("ab" * 50, {"test": -0.1}, "valid is a share of the text, above 0 and below 1"),
     ],
 )
 def test_a_text_that_cannot_be_used_is_refused_in_one_line(write, content, options, message):
@@ -202,6 +248,10 @@ def test_a_path_without_text_is_refused(write, tmp_path, capsys):
         WorkloadError, match=r"nothing\.txt does not exist; give a file of text, or a folder of"
     ):
         text(tmp_path / "nothing.txt")
+    with pytest.raises(WorkloadError, match=f"{re.escape('x' * 300)} does not exist; give a file of text"):
+        text(Path("x" * 300))
+    with pytest.raises(WorkloadError, match="is neither a file nor a folder; give a file of text"):
+        text(Path(os.devnull))
     write("abc", "data.csv")
     with pytest.raises(
         WorkloadError, match=r"no file in .* ends in \.txt, \.md, \.rst; give endings=\(\.txt,"
