@@ -20,6 +20,7 @@ from ..core.budget import Budget
 from ..core.goal import Goal
 from ..errors import ComparisonError, RunDirectoryError
 from ..interfaces.suite import GoalReference, GoalSearch, Suite, SuiteWorkload
+from ..planning.factories import make_workload
 from ..planning.suites import find_suite
 from ..registry.manager import Registry
 from ..report.result import Result
@@ -70,12 +71,16 @@ def set_goals(
     Raises:
         OptcompareError: The suite has no search, a workload has no validation set, or it was interrupted.
     """
-    found = suite if isinstance(suite, Suite) else find_suite(Registry.load(plugins), str(suite))
+    registry = Registry.load(plugins)
+    found = suite if isinstance(suite, Suite) else find_suite(registry, str(suite))
     if found.search is None:
         raise ComparisonError(
             f"suite {found.name} has no search, so that its goals cannot be set; give strategies and "
             'optimizers to try, such as "search": {"strategies": ["mini:32"], "optimizers": ["sgd", "adamw"]}'
         )
+    for each in found.workloads:  # before hours are spent on those before it
+        if "valid" not in make_workload(registry, each.workload)[0].sets:
+            raise ComparisonError(f"{each.workload} has no validation set, on which a goal could be set")
     directory = Path(out) if out is not None else default_directory(f"{found.name}-goals")
     path = directory / f"{safe_name(found.name)}.json"
     _claim(directory, path, found)
@@ -132,8 +137,6 @@ def _with_goal(
         seeds=1,
         **asked,
     )
-    if METRIC not in tuned.records:
-        raise ComparisonError(f"{workload.workload} has no validation set, on which a goal could be set")
     tried = _tried(tuned)
     best = min(tried, key=lambda each: each["median"])
     if not np.isfinite(best["median"]):

@@ -143,6 +143,7 @@ def test_goals_are_not_set_where_they_cannot_be(folder):
     write_suite(folder / "line.json", entry("line"), search=SEARCH)
     with pytest.raises(ComparisonError, match="line has no validation set"):
         set_goals("line.json", out="line", jobs=1)
+    assert not (folder / "line").exists()
     write_suite(folder / "bare.json", entry(), search=SEARCH)
     write_suite(folder / "more.json", entry(), search={**SEARCH, "tune": 4})
     (folder / "begun").mkdir()
