@@ -43,7 +43,7 @@ def test_three_regions_holds_for_curves_that_have_them(full, networks):
     expected, found = three_regions.three_regions().expected_at(full), three_regions.find(attempt)
     assert set(found.values) == set(expected)
     assert all(expected[key].holds(value) for key, value in found.values.items())
-    assert attempt.parts == [f"{net} from {least}" for net in networks for least in (2, 64)]
+    assert attempt.parts == [f"{net} {least}" for net in networks for least in (2, 64)]
     assert [ax.get_title() for ax in found.figure.axes] == [f"{net} on Fashion-MNIST" for net in networks]
 
 
