@@ -1,8 +1,8 @@
 """Every code block and command of README and the documentation runs as it stands there.
 
 The blocks of a page are run in their order, in a directory that holds what the pages speak of: the table
-``houses.csv``, the text ``corpus.txt``, small generated images in ``data``, and the run directories
-``runs/DIR``, ``runs/A``, ``runs/B`` and ``runs/MORE_SEEDS``.
+``houses.csv``, the text ``corpus.txt``, small generated images and ratings in ``data``, and the run
+directories ``runs/DIR``, ``runs/A``, ``runs/B`` and ``runs/MORE_SEEDS``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pytest
 from tests.helpers.commands import run
 from tests.helpers.image_sets import write_image_sets
 from tests.helpers.pages import ROOT, Block, blocks, pages
+from tests.helpers.ratings import made_up, write_100k
 
 PAGES = [str(page.relative_to(ROOT)) for page in pages()]
 TRAIN = ("run", "scaling")
@@ -62,6 +63,8 @@ def reader(
     (tmp_path / "houses.csv").write_text("area,side,price\n" + rows + "\n", encoding="utf-8")
     if "fashion-mnist" in text:
         write_image_sets(tmp_path / "data", train=6000)
+    if "movielens" in text:
+        write_100k(tmp_path / "data" / "ml-100k" / "u.data", made_up())
     (tmp_path / "corpus.txt").write_text("the cat sat on the mat; " * 40, encoding="utf-8")
     for name in RUNS:
         if re.search(rf"runs/{name}\b", text):
