@@ -1,8 +1,8 @@
 """Every code block and command of README and the documentation runs as it stands there.
 
 The blocks of a page are run in their order, in a directory that holds what the pages speak of: the table
-``houses.csv``, the text ``corpus.txt``, small generated images and ratings in ``data``, and the run directories
-``runs/DIR``, ``runs/A``, ``runs/B`` and ``runs/MORE_SEEDS``.
+``houses.csv``, the text ``corpus.txt``, small generated images and ratings in ``data``, and the run
+directories ``runs/DIR``, ``runs/A``, ``runs/B`` and ``runs/MORE_SEEDS``.
 """
 
 from __future__ import annotations
