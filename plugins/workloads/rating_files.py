@@ -104,13 +104,13 @@ def read_ratings(file: Path) -> Ratings:
         raise rating_error(f"{file}: rating {line:,} is {values[line - 1]}; ratings must be finite numbers")
     (users, known), (items, rated) = (pd.factorize(columns[name], sort=True) for name in ("user", "item"))
     if min(len(known), len(rated)) < 2:
-        counts = f"{len(values):,} of {len(rated):,} items by {len(known):,} users"
-        raise rating_error(f"{file} holds ratings {counts}; a factorization needs two users and two items")
+        counts = f"ratings: {len(values):,}, users: {len(known):,}, items: {len(rated):,}"
+        raise rating_error(f"{file} holds too little ({counts}); a factorization needs two users and items")
     pairs = np.sort(users * len(rated) + items)
     if (twice := pairs[1:][pairs[1:] == pairs[:-1]]).size:
         user, item = known[twice[0] // len(rated)], rated[twice[0] % len(rated)]
         raise rating_error(
-            f"{file}: user {user} rates item {item} twice ({len(twice):,} ratings are repeated), so that the "
+            f"{file}: user {user} rates item {item} twice (repeated ratings: {len(twice):,}), so that the "
             "same pair could be in training and test; keep one rating for each pair"
         )
     return Ratings(users, items, values, (len(known), len(rated)))

@@ -165,11 +165,14 @@ HEADER = "userId,movieId,rating,timestamp\n"
         (HEADER + "1,2,3.0,880\n,3,4.0,881\n", "rating 2 has no user; complete or remove its line"),
         (HEADER + "1,2,3.0,880\n1,3,nan,881\n", "rating 2 is nan; ratings must be finite numbers"),
         (HEADER + "1,2,3.0,880\n1,3,inf,881\n", "rating 2 is inf; ratings must be finite numbers"),
-        ("1\t2\t3\t880\n1\t3\t3\t880\n", "holds ratings 2 of 2 items by 1 users; a factorization needs two"),
-        ("1\t2\t3\t880\n", "holds ratings 1 of 1 items by 1 users; a factorization needs two users"),
+        (
+            "1\t2\t3\t880\n1\t3\t3\t880\n",
+            "holds too little (ratings: 2, users: 1, items: 2); a factorization",
+        ),
+        ("1\t2\t3\t880\n", "holds too little (ratings: 1, users: 1, items: 1); a factorization"),
         (
             "1\t2\t3\t880\n2\t3\t3\t880\n1\t2\t4\t881\n",
-            "user 1 rates item 2 twice (1 ratings are repeated)",
+            "user 1 rates item 2 twice (repeated ratings: 1)",
         ),
         ("1\t2\t3\t880\n2\t3\t3\t880\n", "valid=0.1 and test=0.1 of 2 ratings leave none to train on"),
         (b"PK\x03\x04 zip", "is a zip archive; unpack it, and give the folder"),
