@@ -79,4 +79,5 @@ def drawn(spread: Spread, ax: Axes) -> Axes:
         density = stats.norm.pdf(grid, p, deviation)
         ax.plot(grid, density, color=f"C{colour}", label=f"normal, deviation {name}")
     ax.set(xlabel="test accuracy", ylabel="density")
+    ax.locator_params("x", nbins=5)
     return ax
