@@ -250,6 +250,9 @@ def _draw(reproduced: Reproduced, path: Path) -> None:
 
 
 def _write_unfinished(directory: Path, name: str, full: bool, seconds: float) -> None:
+    """Write how long an attempt took that has not ended, unless an earlier one ended with a report."""
+    if os.path.isfile(directory / REPORT) and read_json_file(directory / REPORT).get("holds") is not None:
+        return
     size = "full" if full else "quick"
     _write_json(directory, {"name": name, "size": size, "holds": None, "seconds": round(seconds, 1)})
 

@@ -269,9 +269,11 @@ def test_an_attempt_goes_on_after_a_change_only_where_that_is_asked_for(plugin, 
     assert run(*command) == 0
     environment = Path("x/a_b/comparison.json")
     environment.write_text(environment.read_text("utf-8").replace(torch.__version__, "1.0"), "utf-8")
+    report = Path("x/reproduction.json").read_text("utf-8")
     capsys.readouterr()
     assert run(*command) == 2
     assert "give --force to go on nevertheless" in capsys.readouterr().err
+    assert Path("x/reproduction.json").read_text("utf-8") == report, "a refusal loses nothing"
     with pytest.raises(optcompare.ComparisonError, match="give force=True to go on nevertheless"):
         reproduce("holds", out="x", plugins=[plugin])
     assert run(*command, "--force") == 0
