@@ -12,7 +12,7 @@ from ..interfaces.suite import Suite
 from ..planning.factories import StrategyLike
 from ..planning.optimizer_factory import OptimizerLike
 from ..planning.question import Question
-from ..planning.suites import find_suite, suite_questions
+from ..planning.suites import find_suite, names_in_errors, suite_questions
 from ..registry.manager import Registry
 from ..report.suite_score import SuiteScore
 from ..storage.run_dir import COMPARISON, safe_name
@@ -62,15 +62,16 @@ def score_suite(
     for asked in suite_questions(found, Question()):
         assert asked.budget is not None
         fixed: dict[str, Any] = {asked.budget.unit: int(asked.budget.amount), **question}
-        result = compare(
-            asked.workload,
-            strategies,
-            optimizers,
-            goal=asked.goal,
-            measure=asked.measure,
-            **_where(directory, str(asked.workload)),
-            **fixed,
-        )
+        with names_in_errors(str(asked.workload), len(found.workloads)):
+            result = compare(
+                asked.workload,
+                strategies,
+                optimizers,
+                goal=asked.goal,
+                measure=asked.measure,
+                **_where(directory, str(asked.workload)),
+                **fixed,
+            )
         if result.status == "interrupted":
             raise ComparisonError(f"{asked.workload} was interrupted; a score needs all workloads of a suite")
         results.append(result)

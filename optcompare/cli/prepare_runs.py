@@ -138,12 +138,13 @@ def _questions(request: RunRequest) -> tuple[list[Question], Suite | None]:
 def _of_each_workload(request: RunRequest, questions: Sequence[Question]) -> list[Prepared]:
     """Prepare the question for each workload; all must have the same arms."""
     from ..planning.prepare import prepare
+    from ..planning.suites import names_in_errors
     from ..registry.manager import Registry
 
     names = [str(question.workload) for question in questions]
     prepared = []
     for position, question in enumerate(questions):
-        with comma_hints(names, position):
+        with comma_hints(names, position), names_in_errors(names[position], len(names)):
             prepared.append(prepare(Registry.load(request.plugins), question))
     arms = [", ".join(arm.label for arm in one.setup.comparison.arms) for one in prepared]
     for name, labels in zip(names, arms, strict=True):

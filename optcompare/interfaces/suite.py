@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,12 +85,24 @@ class GoalReference:
         lr: Its learning rate.
         samples: The median over its seeds of the samples to the goal.
         updates: The same in updates.
+
+    Raises:
+        ComparisonError: Samples or updates are below 0, or not finite, so that no ratio to them is a score.
     """
 
     arm: str
     lr: float
     samples: float
     updates: float
+
+    def __post_init__(self) -> None:
+        for unit in ("samples", "updates"):
+            cost = getattr(self, unit)
+            if not (math.isfinite(cost) and cost >= 0):
+                raise ComparisonError(
+                    f"the {unit} of a reference must be finite and at least 0, got {cost:g}; leave the "
+                    "reference out if it missed the goal"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +155,7 @@ class Suite:
         search: How its goals are set; None: they were set in another way.
 
     Raises:
-        ComparisonError: There is no workload, or one is listed twice.
+        ComparisonError: There is no name or workload, or a workload is listed twice.
     """
 
     name: str
@@ -152,6 +165,8 @@ class Suite:
 
     def __post_init__(self) -> None:
         names = [each.workload for each in self.workloads]
+        if not self.name.strip():
+            raise ComparisonError("a suite needs a name, for messages and files, got an empty one")
         if not names:
             raise ComparisonError(f"suite {self.name} has no workloads; list one at least")
         twice = [name for name in names if names.count(name) > 1]

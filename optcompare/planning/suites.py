@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..core.file_paths import join_script_path
@@ -87,6 +89,26 @@ def suite_questions(suite: Suite, question: Question) -> list[Question]:
         )
         for each in suite.workloads
     ]
+
+
+@contextmanager
+def names_in_errors(workload: str, among: int) -> Iterator[None]:
+    """Begin an error with the workload that it is about, where there are several and it names none.
+
+    Args:
+        workload: The workload that is handled in the block.
+        among: How many there are.
+
+    Raises:
+        OptcompareError: The error of the block, with the workload.
+    """
+    try:
+        yield
+    except OptcompareError as error:
+        name = re.escape(workload.partition(":")[0])
+        if among == 1 or re.match(rf"(?:.*\bworkload '?)?{name}(?![\w-])", str(error)):
+            raise
+        raise type(error)(f"{workload}: {error}") from error
 
 
 def _registered(registry: Registry, name: str) -> Suite:

@@ -104,6 +104,15 @@ def test_what_a_suite_fixes_is_refused(options, message, capsys):
     assert error.count("\n") == 1
 
 
+def test_an_error_names_the_workload_of_several(folder, capsys):
+    write_suite(folder / "tiny.json", entry(goal="valid_loss=1"), entry("line", goal="valid_loss=1"))
+    assert run(*SUITE, *ARMS) == 2
+    assert capsys.readouterr().err.startswith("error: line: goal valid_loss=1: there is no metric")
+    write_suite(folder / "tiny.json", entry(goal="valid_loss=1"), entry("points:a=2", goal="valid_loss=1"))
+    assert run(*SUITE, *ARMS) == 2
+    assert capsys.readouterr().err.startswith("error: workload points has no parameter 'a'")
+
+
 def test_a_suite_stands_alone(capsys):
     assert run(*SUITE[:-1], "suite:tiny.json,digits", *ARMS) == 2
     assert "is a list of workloads of its own" in capsys.readouterr().err

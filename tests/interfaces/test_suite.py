@@ -26,6 +26,11 @@ def test_a_suite_is_read_as_it_was_written(tmp_path):
     [
         ([], r"it must be an object, got a list"),
         ({}, r"it lacks name, workloads"),
+        ({"name": " ", "workloads": [entry()]}, r"a suite needs a name"),
+        (
+            {"name": "a", "workloads": [entry(**goal(0.5, samples=-4))]},
+            r"the samples of a reference must be finite and at least 0, got -4; leave the reference out",
+        ),
         ({"name": "a", "workloads": []}, r"suite a has no workloads; list one"),
         ({"name": "a", "workloads": [{}]}, r"workloads\[0\] lacks workload, budget"),
         ({"name": "a", "workloads": [entry(), entry()]}, r"suite a lists points twice; leave one out"),
