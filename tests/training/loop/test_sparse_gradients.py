@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -53,6 +55,25 @@ def test_training_and_diagnostics_are_those_of_the_dense_form(optimizer):
     sparse, dense = (compare(words(kind), "mini:20", optimizer, **question).records for kind in (True, False))
     for column in ("train_loss", "grad_norm", "noise_scale", "grad_variance"):
         assert sparse[column].tolist() == pytest.approx(dense[column].tolist(), rel=1e-4)
+
+
+class Sums(nn.Module):
+    """A model of which torch cannot compute the gradients of single samples at once, and warns of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.values = nn.EmbeddingBag(20, 1, mode="sum")
+
+    def forward(self, tokens):
+        return self.values(tokens)
+
+
+def test_torch_does_not_warn_of_its_own_speed_where_a_user_can_do_nothing():
+    workload = workload_from(Sums, (TOKENS, KINDS.float()[:, None]), lr=0.1)
+    with warnings.catch_warnings(record=True) as said:  # as an error, torch would drop it
+        warnings.simplefilter("always")
+        compare(workload, "mini:20", seeds=1, epochs=1, diagnostics="noise_scale", trainer="loop")
+    assert not [str(each.message) for each in said]
 
 
 @pytest.mark.parametrize("strategy", ["norm-test:8", "noise-scale:8", "grab:8"])
