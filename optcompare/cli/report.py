@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -230,10 +231,14 @@ def _draw(request: ReportRequest, results: Sequence[Result], names: Sequence[str
     """Write the figures, and print their paths; with the comparison plot, also the summaries."""
     from ..report.figures import save_figures
     from ..report.suite_score import COSTS, score_of
+    from ..storage.suite_run import is_suite_run
     from .suite_runs import print_score
     from .terminal import Reporter
 
     score = score_of(request.directories, results)
+    if score is None and len(request.directories) == 1 and is_suite_run(request.directories[0]):
+        again = f"optcompare run --resume {shlex.quote(str(request.directories[0]))}"
+        click.echo(f"note: no score, which needs all workloads of the suite; continue: {again}", err=True)
     if request.figure == "profile" and score is not None and request.paper.x in (None, *COSTS):
         written = score.save_profile(request.out, request.formats, request.paper)
     else:

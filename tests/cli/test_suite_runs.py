@@ -67,6 +67,8 @@ def test_an_interrupted_suite_goes_on_with_workloads_that_were_never_begun(
     assert "continue: optcompare run --resume out" in capsys.readouterr().out
     assert not (folder / "out" / "points_3.0").exists()
     assert not (folder / "out" / "score.csv").exists()
+    assert run("report", "out", "--out", "figures") in (0, None)
+    assert "note: no score, which needs all workloads of the suite; continue" in capsys.readouterr().err
 
     monkeypatch.delenv("STOP_AFTER")
     assert run("run", "--resume", "out", "--seeds", "3") == 0
