@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,22 @@ from .compare import compare
 from .observed import texts
 
 Value = TypeVar("Value")
+
+
+@contextmanager
+def interruption_named(what: str, directory: Path) -> Iterator[None]:
+    """Say in an interruption of the block from which folder it goes on.
+
+    Args:
+        what: What is interrupted.
+        directory: The folder of its attempt.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(
+            f"{what} was interrupted; give its folder {directory} as --out to go on from there"
+        ) from error
 
 
 class Attempt:

@@ -16,7 +16,7 @@ from ..interfaces.reproduction import Expected, Found, Reproduction
 from ..registry.manager import Registry
 from ..storage.default_directory import default_directory
 from ..storage.run_dir import read_json_file, refuse_occupied, write_atomically, writing
-from .attempt import Attempt
+from .attempt import Attempt, interruption_named
 from .observed import texts
 from .python_words import with_python_words
 from .versions import versions
@@ -152,14 +152,11 @@ def reproduce(
     directory, before = _directory(name, full, None if out is None else Path(out))
     began = time.perf_counter()
     try:
-        found = _found(name, about, Attempt(directory, full, progress, say, force, plugins))
-    except BaseException as error:
+        with interruption_named(name, directory):
+            found = _found(name, about, Attempt(directory, full, progress, say, force, plugins))
+    except BaseException:
         _write_unfinished(directory, name, full, before + time.perf_counter() - began)
-        if not isinstance(error, KeyboardInterrupt):
-            raise
-        raise KeyboardInterrupt(
-            f"{name} was interrupted; give its folder {directory} as --out to go on from there"
-        ) from error
+        raise
     reproduced = Reproduced(name, about, found, full, before + time.perf_counter() - began, directory)
     _write(reproduced)
     return reproduced

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from decimal import ROUND_CEILING, Context
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ import pandas as pd
 from ..analysis.statistics import final_values
 from ..analysis.time_to_goal import time_to_goal
 from ..core.arm import Arm
-from ..core.budget import Budget
 from ..core.goal import Goal
 from ..errors import ComparisonError, RunDirectoryError
 from ..interfaces.suite import GoalReference, GoalSearch, Suite, SuiteWorkload
@@ -26,7 +25,9 @@ from ..registry.manager import Registry
 from ..report.result import Result
 from ..storage.default_directory import default_directory
 from ..storage.run_dir import make_directory, refuse_occupied, safe_name, write_atomically
-from .attempt import Attempt
+from .attempt import Attempt, interruption_named
+from .observed import texts
+from .python_words import with_python_words
 from .versions import versions
 
 METRIC = "valid_loss"
@@ -38,11 +39,13 @@ _LIST = re.compile(r"\[[^][{}]*\]")
 """A list of numbers or texts in JSON, which is written on one line."""
 
 
+@with_python_words
 def set_goals(
     suite: str | Path | Suite,
     *,
     out: str | Path | None = None,
-    plugins: Sequence[str] = (),
+    force: bool = False,
+    plugins: str | Sequence[str] = (),
     jobs: Any = "auto",
     progress: bool | None = None,
     say: Callable[[str], None] = lambda line: None,
@@ -60,6 +63,7 @@ def set_goals(
             anew.
         out: The folder for ``NAME.json`` and the run directories. If it holds an earlier attempt, trials that
             ended are not trained again. None: a new folder in ``runs``.
+        force: Go on with an earlier attempt although versions, data or sources changed.
         plugins: Paths of Python files or names of modules to load.
         jobs: The number of trials at once, as in :func:`optcompare.compare`.
         progress: Show the progress and the time left. None: in notebooks only.
@@ -69,8 +73,10 @@ def set_goals(
         The path of the file, which ``optcompare run --workload suite:FILE.json`` takes.
 
     Raises:
-        OptcompareError: The suite has no search, a workload has no validation set, or it was interrupted.
+        OptcompareError: The suite has no search, a workload has no validation set, or it cannot be trained.
+        KeyboardInterrupt: It was interrupted; the message names the folder from which it goes on.
     """
+    plugins = texts("plugins", plugins)
     registry = Registry.load(plugins)
     found = suite if isinstance(suite, Suite) else find_suite(registry, str(suite))
     if found.search is None:
@@ -84,9 +90,10 @@ def set_goals(
     directory = Path(out) if out is not None else default_directory(f"{found.name}-goals")
     path = directory / f"{safe_name(found.name)}.json"
     _claim(directory, path, found)
-    attempt = Attempt(directory, full=True, progress=progress, say=say)
+    attempt = Attempt(directory, True, progress, say, force, plugins)
     for each in found.workloads:
-        done = _with_goal(attempt, found.search, each, {"plugins": tuple(plugins), "jobs": jobs})
+        with interruption_named(f"suite {found.name}", directory):
+            done = _with_goal(attempt, found.search, each, jobs)
         say(f"{each.workload}: goal {done.goal}")
         workloads = tuple(done if other.workload == each.workload else other for other in found.workloads)
         found = dataclasses.replace(found, workloads=workloads)
@@ -121,12 +128,11 @@ def _on_one_line(found: re.Match[str]) -> str:
     return f"[{' '.join(found[0][1:-1].split())}]"
 
 
-def _with_goal(
-    attempt: Attempt, search: GoalSearch, workload: SuiteWorkload, options: Mapping[str, Any]
-) -> SuiteWorkload:
+def _with_goal(attempt: Attempt, search: GoalSearch, workload: SuiteWorkload, jobs: Any) -> SuiteWorkload:
     """Search the best arm of a workload, repeat it, and return the workload with goal and reference."""
     budget = search.budget(workload.budget)
-    asked = {**_amount(budget), "measure": workload.measure, "measure_rows": "all", **options}
+    asked: dict[str, Any] = {"measure": workload.measure, "measure_rows": "all", "jobs": jobs}
+    asked[budget.unit] = int(budget.amount)
     tuned = attempt.compare(
         f"{workload.workload} search",
         workload.workload,
@@ -204,10 +210,6 @@ def _spec(arm: Arm) -> str:
     """Name an arm with its optimizer and schedule, whatever the other arms are."""
     schedule = "" if arm.schedule == "none" else f":schedule={arm.schedule}"
     return f"{arm.strategy.label}@{arm.optimizer.label}{schedule}"
-
-
-def _amount(budget: Budget) -> dict[str, int]:
-    return {budget.unit: int(budget.amount)}
 
 
 def _finite(value: float) -> float | None:

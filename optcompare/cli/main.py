@@ -101,8 +101,9 @@ def _code(arguments: list[str] | None) -> int:
         if isinstance(error.__context__, BrokenPipeError):
             raise
         return _complain(f"code of a plugin or a workload ends the process: {explain(error)}")
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
+    except (KeyboardInterrupt, click.Abort) as error:
+        how_to_go_on = (error.__cause__ or error).args  # click raises Abort from what interrupted it
+        click.echo(": ".join(["interrupted", *map(str, how_to_go_on)]), err=True)
         return 130
     return code if isinstance(code, int) else 0
 

@@ -75,20 +75,16 @@ def reproduce(
     printer = Printer(quiet or as_json, to_stderr=as_json)
     say = (lambda line: None) if printer.quiet else printer.line
     prints_go_to = redirect_stdout(sys.stderr) if printer.quiet else nullcontext()
-    try:
-        with prints_go_to:  # the output is the report or a path alone
-            result = inspect.unwrap(reproduced)(  # whose errors name options
-                name,
-                full=not quick,
-                out=out,
-                force=force,
-                plugins=plugin,
-                progress=not printer.quiet,
-                say=say,
-            )
-    except KeyboardInterrupt as error:
-        click.echo(f"interrupted: {error}" if error.args else "interrupted", err=True)
-        ctx.exit(130)
+    with prints_go_to:  # the output is the report or a path alone
+        result = inspect.unwrap(reproduced)(  # whose errors name options
+            name,
+            full=not quick,
+            out=out,
+            force=force,
+            plugins=plugin,
+            progress=not printer.quiet,
+            say=say,
+        )
     if as_json:
         click.echo(json.dumps(result.as_json(), indent=2, ensure_ascii=False, allow_nan=False))
     elif quiet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import click
@@ -29,10 +30,16 @@ Examples:
 @click.option(
     "--jobs", callback=read_by(job_count), metavar="N|auto", help="Trials at once.  [default: auto]"
 )
+@click.option("--force", is_flag=True, help="Goes on even if versions, data or sources changed.")
 @click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load.")
 @click.option("--quiet", is_flag=True, help="Print only the path of the file.")
 def set_goals(
-    suite: str, out: Path | None, jobs: int | str | None, plugin: tuple[str, ...], quiet: bool
+    suite: str,
+    out: Path | None,
+    jobs: int | str | None,
+    force: bool,
+    plugin: tuple[str, ...],
+    quiet: bool,
 ) -> None:
     """Set the goals of a suite by the best of many trials, and write the suite with them.
 
@@ -51,5 +58,6 @@ def set_goals(
     remember_plugins(plugin)
     printer = Printer(quiet)
     say = (lambda line: None) if quiet else printer.line
-    path = goals_set(suite, out=out, plugins=plugin, jobs=jobs, progress=not quiet, say=say)
+    with_options = inspect.unwrap(goals_set)  # whose errors name options
+    path = with_options(suite, out=out, force=force, plugins=plugin, jobs=jobs, progress=not quiet, say=say)
     printer.line(str(path) if quiet else f"suite: {path}")

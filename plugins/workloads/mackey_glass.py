@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Cell = Literal["gru", "lstm", "rnn"]
 _STEPS, _TRANSIENT = 10, 1000
 """Steps of integration in a unit of time, and the units after which the series is on its attractor."""
+_MOST = 1_000_000
+"""The largest length, and other whole number: such a series takes about seven seconds."""
 
 
 def mackey_glass(
@@ -48,6 +50,8 @@ def mackey_glass(
     for name, value in sizes.items():
         if value < 1:
             raise _error(f"{name} must be at least 1, got {value}")
+        if value > _MOST:
+            raise _error(f"{name} must be at most {_MOST:,}, got {value:,}")
     if not 0 <= noise < 10:
         raise _error(f"noise is a deviation, 0 or more (the series has 0.2); got {noise}")
     if not 0 < valid < 1 or not 0 <= test < 1:

@@ -7,11 +7,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import optcompare
 from optcompare import ComparisonError, PluginError, RunDirectoryError, Suite, score_suite, set_goals
+from optcompare.api.attempt import Attempt
 from optcompare.api.set_goals import rounded_up
 from optcompare.report.suite_score import SuiteScore
+from tests.helpers.commands import run
 from tests.helpers.suites import PLUGIN, SEARCH, entry, goal, write_suite
 
 SETTINGS = {"seeds": 2, "jobs": 1, "plugins": "suites.py"}
@@ -135,6 +138,30 @@ def test_goals_are_the_median_of_repeats_of_the_best_arm_and_rate(folder):
     said.clear()
     set_goals("bare.json", out="goals", plugins=["suites.py"], jobs=1, say=said.append)
     assert said == ["points search: goes on", "points repeats: goes on", f"points: goal {found.goal}"]
+
+
+def test_interrupted_goals_name_the_folder_from_which_they_go_on(folder, monkeypatch, capsys):
+    def interrupted(*args, **question):
+        raise KeyboardInterrupt
+
+    write_suite(folder / "bare.json", entry(), search=SEARCH)
+    with monkeypatch.context() as patch:
+        patch.setattr(Attempt, "compare", interrupted)
+        with pytest.raises(KeyboardInterrupt, match="give its folder goals as out to go on"):
+            set_goals("bare.json", out="goals", plugins="suites.py")
+        assert run("set-goals", "bare.json", "--out", "goals", "--plugin", "suites.py") == 130
+    assert "give its folder goals as --out" in capsys.readouterr().err
+
+
+def test_goals_go_on_after_a_change_only_where_that_is_asked_for(folder, capsys):
+    write_suite(folder / "bare.json", entry(), search=SEARCH)
+    command = ("set-goals", "bare.json", "--out", "goals", "--plugin", "suites.py", "--jobs", "1")
+    assert run(*command) in (0, None)
+    saved = folder / "goals" / "points_search" / "comparison.json"
+    saved.write_text(saved.read_text("utf-8").replace(torch.__version__, "1.0"), "utf-8")
+    assert run(*command) == 2
+    assert "give --force to go on nevertheless" in capsys.readouterr().err
+    assert run(*command, "--force") in (0, None)
 
 
 def test_goals_are_not_set_where_they_cannot_be(folder):

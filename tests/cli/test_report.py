@@ -288,7 +288,7 @@ def test_a_run_that_is_stopped_at_any_moment_can_be_read(tmp_path, capsys, monke
     """Two arms try 3 rates on one tuning seed, 6 trials; then 3 seeds are reported, with a control: 9
     trials.
     """
-    monkeypatch.setattr(journal, "_FLUSH_SECONDS", 0.0)  # so that each trial is told of at once
+    monkeypatch.setattr(journal, "_FLUSH_SECONDS", 0.0)  # so that each trial is reported at once
     result = compare(
         "line",
         ["mini", "full"],

@@ -28,6 +28,7 @@ def folder(tmp_path, monkeypatch):
 def test_a_suite_prints_samples_to_each_goal_and_scores(folder, capsys):
     assert run(*SUITE, *ARMS, "--out", "out") == 0
     out = capsys.readouterr().out
+    assert out.count("more seeds: optcompare run --resume out --seeds") == 2, "the suite, not one workload"
     table = out[out.index("suite tiny: samples to the goal, median over 2 seeds; ∞: missed") :]
     assert "reference" in table
     rows = {line.split()[0]: line.split() for line in table.splitlines() if line}
@@ -60,7 +61,7 @@ def test_an_interrupted_suite_goes_on_with_workloads_that_were_never_begun(
     folder, capsys, monkeypatch, request
 ):
     monkeypatch.setenv("STOP_AFTER", "1")
-    monkeypatch.setattr(journal, "_FLUSH_SECONDS", 0.0)  # so that each trial is told of at once
+    monkeypatch.setattr(journal, "_FLUSH_SECONDS", 0.0)  # so that each trial is reported at once
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     assert run(*SUITE, *ARMS, "--trainer", "loop", "--out", "out") == 130

@@ -98,6 +98,7 @@ def test_it_forecasts_better_than_the_naive_forecast():
         ({"horizon": 0}, "horizon must be at least 1, got 0"),
         ({"tau": 0}, "tau must be at least 1, got 0"),
         ({"length": 0}, "length must be at least 1, got 0"),
+        ({"length": 10**12}, "length must be at most 1,000,000, got 1,000,000,000,000"),
         ({"noise": -0.1}, "noise is a deviation, 0 or more (the series has 0.2); got -0.1"),
         ({"noise": float("nan")}, "noise is a deviation"),
         ({"valid": 0.0}, "valid and test are shares of the series, from 0 to 1, and valid is not 0"),
