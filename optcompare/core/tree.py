@@ -79,6 +79,21 @@ def dense_parts(tensor: Tensor) -> list[Tensor]:
     return [tensor._indices(), tensor._values()] if tensor.is_sparse else [tensor]
 
 
+def equal_tensors(one: Tensor, other: Tensor) -> bool:
+    """Return whether tensors have the same type, shape, layout and values; NaN equals NaN.
+
+    Args:
+        one: A tensor, dense or in coordinates.
+        other: Another one; sparse ones must have the same indices in the same order.
+    """
+    if (one.dtype, one.shape, one.layout) != (other.dtype, other.shape, other.layout):
+        return False
+    return all(
+        torch.equal(a, b) or (a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all()))
+        for a, b in zip(dense_parts(one), dense_parts(other), strict=True)
+    )
+
+
 def tensors(batch: Batch) -> list[Tensor]:
     """Return all tensors of a batch, in its own order.
 

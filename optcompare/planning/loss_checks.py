@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..core.tree import move_batch, tensors
+from ..core.tree import equal_tensors, move_batch, tensors
 from ..errors import USER_CODE_ERRORS, WorkloadError
 from ..interfaces.data import is_tensors
 from ..interfaces.workload import Workload
@@ -117,7 +117,7 @@ def _refuse_other_samples(workload: Workload, source: Source, name: str, rows: T
     one, again = (next(source.stream([rows], 0, 0, ahead=False)) for _ in range(2))
     after = values_within(dataset=source.dataset)
     drew = any(value[0] == "generator" and before.get(name, value) != value for name, value in after.items())
-    if drew or not all(map(_same, tensors(one), tensors(again))):
+    if drew or not all(map(equal_tensors, tensors(one), tensors(again))):
         raise WorkloadError(
             f"workload {workload.name}: the Dataset of {name} draws from a random generator of its own, or "
             "gives other values when a sample is read again, so that measuring would change what is "
@@ -143,10 +143,6 @@ def changed_by_reading(source: Source) -> list[str]:
     after = values_within(dataset=source.dataset)
     changed = [name for name, value in after.items() if before.get(name, value) != value]
     return [name.removeprefix("dataset.") for name in changed if "[" not in name and "(" not in name]
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def _refuse_other_means(

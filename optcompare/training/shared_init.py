@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..core.rng import permutation, preserved_rng, seed_python, seed_torch
-from ..core.tree import dense_parts
+from ..core.tree import dense_parts, equal_tensors
 from ..errors import USER_CODE_ERRORS, ComparisonError, WorkloadError, explain
 from ..interfaces.workload import Workload
 
@@ -88,7 +88,7 @@ class SharedStart:
     def differs(self, module: nn.Module) -> str | None:
         """Return the name of the first weight or buffer that differs from the shared start, or None."""
         for name, value in values_of(module).items():
-            if name in self._initial and not _equal(
+            if name in self._initial and not equal_tensors(
                 self._initial[name].to(value.dtype), value.detach().cpu()
             ):
                 return name
@@ -164,7 +164,7 @@ def values_of(module: nn.Module) -> dict[str, Tensor]:
 
 def _refuse_other_values(first: Mapping[str, Tensor], now: Mapping[str, Tensor], who: str) -> None:
     for name in dict.fromkeys((*first, *now)):
-        if name in first and name in now and _equal(first[name], now[name]):
+        if name in first and name in now and equal_tensors(first[name], now[name]):
             continue
         what = (
             "has other values"
@@ -186,16 +186,6 @@ def _refuse_compressed(module: nn.Module, who: str) -> None:
                 f"{who}: the model's {name} has the layout {layout}, which cannot be copied for each trial; "
                 "make it with .to_sparse_coo(), or dense"
             )
-
-
-def _equal(one: Tensor, other: Tensor) -> bool:
-    """Return whether tensors are equal to the last bit; NaN equals NaN."""
-    if one.dtype != other.dtype or one.shape != other.shape or one.layout != other.layout:
-        return False
-    return all(
-        torch.equal(a, b) or (a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all()))
-        for a, b in zip(dense_parts(one), dense_parts(other), strict=True)
-    )
 
 
 def fingerprint(state: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...core.tree import dense_parts
+from ...core.tree import equal_tensors
 
 _OF_MODULES = frozenset(vars(nn.Module()))
 _UNCHANGING = (bool, int, float, complex, str, bytes, type(None))
@@ -136,10 +136,9 @@ def load_attributes(model: nn.Module, saved: Mapping[str, Any]) -> None:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Return whether two values are equal; tensors in them must be equal to the last bit."""
+    """Return whether two values are equal; tensors in them must be equal to the last bit, or both NaN."""
     if isinstance(one, Tensor) or isinstance(other, Tensor):
-        alike = isinstance(one, Tensor) and isinstance(other, Tensor) and one.shape == other.shape
-        return alike and one.dtype == other.dtype and _equal_parts(one, other)
+        return isinstance(one, Tensor) and isinstance(other, Tensor) and equal_tensors(one, other)
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
@@ -192,7 +191,7 @@ def _buffer_restorer(module: nn.Module, name: str, value: Tensor | None) -> Call
 
     def restore() -> None:
         module._buffers[name] = value
-        if value is not None and before is not None and not _equal(value, before):
+        if value is not None and before is not None and not equal_tensors(value, before):
             value.copy_(before)
 
     return restore
@@ -221,7 +220,7 @@ def _content_restorer(value: Any) -> Callable[[], None] | None:
         before = value.detach().clone()
 
         def restore_tensor() -> None:
-            if not _equal(value.detach(), before):
+            if not equal_tensors(value.detach(), before):
                 value.data.copy_(before)
 
         return restore_tensor
@@ -252,20 +251,6 @@ def _content_restorer(value: Any) -> Callable[[], None] | None:
 
 def _refill(container: Any, contents: Any) -> None:
     (container.extend if isinstance(container, (list, deque)) else container.update)(contents)
-
-
-def _equal_parts(one: Tensor, other: Tensor) -> bool:
-    """Return whether tensors of one shape are equal, and sparse ones have the same indices."""
-    if one.layout != other.layout:
-        return False
-    return all(torch.equal(a, b) for a, b in zip(dense_parts(one), dense_parts(other), strict=True))
-
-
-def _equal(one: Tensor, other: Tensor) -> bool:
-    if one.shape != other.shape or one.layout != other.layout:
-        return False
-    pairs = zip(dense_parts(one), dense_parts(other), strict=True)
-    return all(a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all()) for a, b in pairs)
 
 
 def generator_state(value: Any) -> Any:
