@@ -158,6 +158,8 @@ def _form(file: Path) -> tuple[str, list[str], bool]:
     line = first.decode("utf-8-sig", "replace").strip("\r\n")
     if not line.strip():
         raise rating_error(f"{file} is empty, or begins with an empty line; get it again")
+    if not line.replace("\t", "").isprintable() or "\ufffd" in line:
+        raise rating_error(f"{file} is no text, as files of ratings are; unpack it if it is an archive")
     for mark, (separator, names) in _FORMS.items():
         if mark in line:
             return separator, names, False

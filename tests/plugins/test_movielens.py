@@ -154,6 +154,7 @@ HEADER = "userId,movieId,rating,timestamp\n"
         ("userId,rating,timestamp\n1,2,3\n", "has no column movieId; files of MovieLens are separated by"),
         ("1,2,3.0,880\n1,3,4.0,881\n", "its first line, '1,2,3.0,880', has no column userId"),
         ("userId;movieId;rating;timestamp\n1;2;3;4\n", "has no column userId"),
+        ("\x00\x01\ufffd,\x7f\n", "is no text, as files of ratings are"),
         ("1 2 3 880\n", "its first line, '1 2 3 880', has no column userId"),
         ("1\t2\t3\t880\n1\t3\tgood\t881\n", "invalid value 'good'"),
         ("1\t2\t3\t880\nanna\t3\t4\t881\n", "invalid value 'anna'"),
@@ -176,7 +177,7 @@ HEADER = "userId,movieId,rating,timestamp\n"
         ),
         ("1\t2\t3\t880\n2\t3\t3\t880\n", "valid=0.1 and test=0.1 of 2 ratings leave none to train on"),
         (b"PK\x03\x04 zip", "is a zip archive; unpack it, and give the folder"),
-        (bytes(range(200, 256)) * 4, "is no file of ratings: its first line"),
+        (bytes(range(200, 256)) * 4, "is no text, as files of ratings are"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_in_one_line(content, message, tmp_path, capsys):
