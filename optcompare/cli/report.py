@@ -239,8 +239,12 @@ def _draw(request: ReportRequest, results: Sequence[Result], names: Sequence[str
     if score is None and len(request.directories) == 1 and is_suite_run(request.directories[0]):
         again = f"optcompare run --resume {shlex.quote(str(request.directories[0]))}"
         click.echo(f"note: no score, which needs all workloads of the suite; continue: {again}", err=True)
-    if request.figure == "profile" and score is not None and request.paper.x in (None, *COSTS):
-        written = score.save_profile(request.out, request.formats, request.paper)
+    profiled = score if request.figure == "profile" else None
+    if profiled is not None and request.paper.x not in (None, *COSTS):
+        profiled = None
+        click.echo("note: without the reference, of which only samples and updates are known", err=True)
+    if profiled is not None:
+        written = profiled.save_profile(request.out, request.formats, request.paper)
     else:
         written = save_figures(results, request.figure, request.out, request.formats, request.paper, names)
     if request.figure is None:  # printed only once nothing can be refused any more

@@ -62,7 +62,7 @@ def files_of(path: Path, endings: Sequence[str]) -> list[Path]:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """Yield the files of a folder and its folders; links to folders are not followed.
+    """Yield the files of a folder and its folders, but hidden ones; links to folders are not followed.
 
     Raises:
         WorkloadError: A folder cannot be read, whose files would be missing.
@@ -71,8 +71,10 @@ def _below(folder: Path) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         raise text_error(f"{error.filename} cannot be read ({error.strerror}); allow it, or name other files")
 
-    for below, _, names in os.walk(folder, onerror=refuse):
-        yield from (file for file in (Path(below, name) for name in names) if os.path.isfile(file))
+    for below, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]  # os.walk enters the rest.
+        paths = (Path(below, name) for name in names if not name.startswith("."))
+        yield from (path for path in paths if os.path.isfile(path))
 
 
 def read_text(files: Sequence[Path], unit: Unit, encoding: str, length: int | None, memory: int) -> Codes:

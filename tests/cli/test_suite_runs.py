@@ -42,6 +42,9 @@ def test_a_suite_prints_samples_to_each_goal_and_scores(folder, capsys):
     assert table.partition("plot:")[0] in capsys.readouterr().out
     assert run("report", "out", "--out", "figures", "--figure", "profile", "--x", "updates") in (0, None)
     assert (folder / "figures" / "tiny-profile.png").exists()
+    assert "without the reference" not in capsys.readouterr().err
+    assert run("report", "out", "--out", "figures", "--figure", "profile", "--x", "seconds") in (0, None)
+    assert "without the reference, of which only samples and updates are known" in capsys.readouterr().err
 
 
 def test_a_suite_as_json(folder, capsys):
