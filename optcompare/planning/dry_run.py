@@ -13,16 +13,17 @@ import torch
 
 from ..core.comparison import Arm, Budget, Trial
 from ..core.rng import TRAINING, preserved_rng, rng_state, seed_everything, seed_sequence
-from ..errors import USER_CODE_ERRORS, ComparisonError, WorkloadError, explain
+from ..errors import USER_CODE_ERRORS, ComparisonError, explain
 from ..training.device import Clock
 from ..training.loop.trainer import LoopTrainer
 from ..training.measurement.diagnosing import Diagnosing
 from ..training.measurement.evaluation import final_sources, regular_sources
 from ..training.measurement.module_state import same
+from .all_rows_check import check_all_rows
 from .estimates import Estimate, estimate_trial, measure_pace, time_first_updates
 from .planned_batches import planned_batches
 from .split_checks import check_splits
-from .workload_checks import check_workload, where_not_finite
+from .workload_checks import check_workload
 
 _ENOUGH_ROWS = 5
 
@@ -44,6 +45,7 @@ def dry_run(trainer: LoopTrainer) -> list[Estimate]:
     check_splits(trainer)
     for each in comparison.seeds[: comparison.split_seeds]:
         check_workload(trainer, each)
+    check_all_rows(trainer, seed)
     seconds = check_diagnostics(trainer, Trial(comparison.arms[0], seed)) / comparison.diagnose_every
     bare = trainer.for_comparison(dataclasses.replace(comparison, diagnostics=(), recalibrate=False))
     estimates = [_dry_run_of_arm(bare, Trial(arm, seed)) for arm in comparison.arms]
@@ -86,9 +88,9 @@ def _dry_run_of_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
     rows = sum(source.n for source in regular_sources(trainer.sources).values())
     test_rows = sum(source.n for source in final_sources(trainer.sources, trial).values())
     few = 2 if more_than_one else 1
-    (records, state), timed = time_first_updates(trainer, trial, few, (rows, test_rows))
+    (_, state), timed = time_first_updates(trainer, trial, few)
     progress = state["progress"]
-    _check_first_updates(trainer, trial, records, progress)
+    _refuse_failing_updates(trial, progress)
     _refuse_unreadable(arm, state["optimizer"])
     passes = progress["epoch"] / max(1, progress["updates"])
     if passes > 1:  # one update takes several epochs
@@ -98,7 +100,7 @@ def _dry_run_of_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
         sizes = sizes[:1] * math.ceil(len(sizes) / evaluations)
         updates = updates and math.ceil(updates / evaluations)
     most = len(sizes) if passes <= 1 else 1
-    pace = measure_pace(trainer, trial, timed, most, (rows, test_rows))
+    pace = measure_pace(trainer, trial, timed, most)
     estimate = estimate_trial(trainer, arm, updates, sizes, pace, rows)
     draws = not same(state["rng"], _rng_at_start(trainer, trial))
     return dataclasses.replace(estimate, end_seconds=test_rows * pace.row, draws=draws)
@@ -113,15 +115,7 @@ def _refuse_large_batch(arm: Arm, budget: Budget, first: int) -> None:
         )
 
 
-def _check_first_updates(
-    trainer: LoopTrainer, trial: Trial, records: list[dict[str, Any]], progress: Mapping[str, Any]
-) -> None:
-    """Refuse a loss that is not finite before the first update, and updates that fail."""
-    if records and not math.isfinite(records[0]["train_loss"]):
-        raise WorkloadError(
-            f"workload {trainer.setup.workload.name}: the training loss before the first update is "
-            f"{records[0]['train_loss']}; {where_not_finite(trainer, trial.seed)}"
-        )
+def _refuse_failing_updates(trial: Trial, progress: Mapping[str, Any]) -> None:
     if progress["status"] == "failed":
         reason, label = progress["reason"], trial.arm.label
         raise ComparisonError(reason if label in reason else f"arm {label}: {reason}")

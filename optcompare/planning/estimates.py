@@ -11,6 +11,7 @@ from time import perf_counter
 
 from ..core.columns import Record
 from ..core.comparison import Arm, Budget, Trial
+from ..core.goal import ROWS_COLUMNS
 from ..training.loop.trainer import LoopTrainer
 from ..training.state import TrialState
 
@@ -18,11 +19,11 @@ Outcome = tuple[list[Record], TrialState]
 """The records of a trial and its state."""
 
 _FEW, _MANY, _TIMED_SECONDS = 2, (16, 128, 256, 256), 0.2
+"""The updates of the shorter and of the longer runs of each pair, and the seconds after which none begins."""
 _LONG_EPOCH = 1000
 """Updates of an epoch from which on planning it may take longer than the timed updates do."""
-"""The updates of the shorter and of the longer runs of each pair, and the seconds after which none begins."""
-
-
+_MEASURED_ROWS = 1024
+"""The rows of each set that a short run measures: enough to time, however large the data are."""
 _STEEPEST = 1000
 """The most that the first update, with the planning of its epoch, takes longer than others."""
 
@@ -112,24 +113,26 @@ class TimedRun:
         training: The seconds of training.
         measuring: The seconds of measuring one row.
         start: The other seconds.
+        rows: The rows that were measured.
     """
 
     updates: int
     training: float
     measuring: float
     start: float
+    rows: int = 0
 
-    def seconds(self, rows: tuple[int, int]) -> float:
-        """Return the approximate seconds of the whole run.
-
-        Args:
-            rows: The rows of one measurement, and those of the test set.
-        """
-        return self.start + self.training + (2 * rows[0] + rows[1]) * self.measuring
+    @property
+    def seconds(self) -> float:
+        """Return the seconds of the whole run."""
+        return self.start + self.training + self.rows * self.measuring
 
 
 def make_first_updates(trainer: LoopTrainer, trial: Trial, updates: int) -> Outcome:
     """Make the first updates of a trial, none of them after its first epoch, with the trainer itself.
+
+    It measures a few rows of each set, so that data of any size cost no more; all rows, where the loss needs
+    them at once.
 
     Args:
         trainer: The loop trainer of the comparison.
@@ -142,13 +145,12 @@ def make_first_updates(trainer: LoopTrainer, trial: Trial, updates: int) -> Outc
     comparison, budget = trainer.setup.comparison, Budget("updates", updates)
     if comparison.budget.unit == "updates" and comparison.budget.amount < updates:
         budget = comparison.budget
-    short = trainer.for_comparison(dataclasses.replace(comparison, budget=budget, measure=0))
+    rows = _MEASURED_ROWS if trainer.setup.workload.in_parts else None
+    short = trainer.in_brief(dataclasses.replace(comparison, budget=budget, measure=0, measure_rows=rows))
     return short.advance([trial], None, lambda: False)
 
 
-def measure_pace(
-    trainer: LoopTrainer, trial: Trial, first: TimedRun, most: int, rows: tuple[int, int]
-) -> Pace:
+def measure_pace(trainer: LoopTrainer, trial: Trial, first: TimedRun, most: int) -> Pace:
     """Time pairs of short runs of a trial, one of few updates and one of more.
 
     Planning an epoch and the first update are slow, and a run of few updates consists of little else. The
@@ -160,7 +162,6 @@ def measure_pace(
         trial: The trial, which begins at its shared start in each run.
         first: The first run of the trial; slow ones are not repeated.
         most: Updates of its first epoch, which no run exceeds.
-        rows: The rows of one measurement, and those of the test set.
 
     Returns:
         The pace.
@@ -171,21 +172,18 @@ def measure_pace(
         for updates in dict.fromkeys([min(many, most), min(_FEW, most)]):
             if (spent > _TIMED_SECONDS and not planned) or first.updates == 0:
                 break
-            runs.append(time_first_updates(trainer, trial, updates, rows)[1])
-            spent += runs[-1].seconds(rows)
+            runs.append(time_first_updates(trainer, trial, updates)[1])
+            spent += runs[-1].seconds
     return pace_of(runs)
 
 
-def time_first_updates(
-    trainer: LoopTrainer, trial: Trial, updates: int, rows: tuple[int, int]
-) -> tuple[Outcome, TimedRun]:
+def time_first_updates(trainer: LoopTrainer, trial: Trial, updates: int) -> tuple[Outcome, TimedRun]:
     """Make the first updates of a trial, and time them; see :func:`make_first_updates`.
 
     Args:
         trainer: The loop trainer of the comparison.
         trial: The trial, which begins at its shared start.
         updates: The number of updates to make.
-        rows: The rows of one measurement, and those of the test set.
 
     Returns:
         Its records and its final state, and the seconds.
@@ -194,9 +192,9 @@ def time_first_updates(
     records, state = make_first_updates(trainer, trial, updates)
     whole, progress = perf_counter() - began, state["progress"]
     training, measuring = progress["train_seconds"], progress["measure_seconds"]
-    measured = max(1, len(records)) * rows[0] + rows[1]
+    rows = sum(record.get(column, 0) for record in records for column in ROWS_COLUMNS)
     start = max(0.0, whole - training - measuring)
-    return (records, state), TimedRun(progress["updates"], training, measuring / measured, start)
+    return (records, state), TimedRun(progress["updates"], training, measuring / max(1, rows), start, rows)
 
 
 def pace_of(runs: Sequence[TimedRun]) -> Pace:

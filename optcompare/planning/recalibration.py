@@ -135,7 +135,7 @@ def with_recalibration(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> l
     for on in (False, True):
         bare = dataclasses.replace(trainer.setup.comparison, diagnostics=(), recalibrate=on)
         with preserved_rng():
-            run = trainer.for_comparison(bare).run(Trial(bare.arms[0], bare.seeds[0]), None)
+            run = trainer.in_brief(bare).run(Trial(bare.arms[0], bare.seeds[0]), None)
             try:
                 run.measure()
             except USER_CODE_ERRORS as error:

@@ -11,7 +11,7 @@ import torch
 
 from ..core.finite import refuse_non_finite
 from ..core.rng import preserved_rng
-from ..core.tree import len_batch, map_tensors, move_batch, tensors
+from ..core.tree import len_batch, map_tensors, move_batch
 from ..errors import USER_CODE_ERRORS, ComparisonError, WorkloadError, explain
 from ..interfaces.data import is_tensors, rows
 from ..interfaces.metric_value import MetricValue
@@ -60,9 +60,6 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
                 _refuse_unknown_rows(workload, batch, min(_ENOUGH_ROWS, rows(data)))
                 _check_batch(workload, model, batch)
                 refuse_foreign_weights(workload, model, batch)
-                if name == TEST_SET:
-                    _measure_test(trainer, workload, model)
-                check_loss(trainer, workload, model, name, seed)
             except (WorkloadError, ComparisonError):
                 raise
             except USER_CODE_ERRORS as error:
@@ -71,6 +68,24 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
                     f"workload {workload.name}: the first {_ENOUGH_ROWS} rows of {name} do not pass: "
                     f"{explain_with_kinds(error, model, batch)}"
                 ) from error
+            if name == TEST_SET:
+                _measure_test(trainer, workload, model)
+            _check_further_rows(trainer, workload, model, name, seed)
+
+
+def _check_further_rows(
+    trainer: LoopTrainer, workload: Workload, model: nn.Module, name: str, seed: int
+) -> None:
+    """Check the loss on rows from all over a set, of which a user's code may refuse some."""
+    try:
+        check_loss(trainer, workload, model, name, seed)
+    except (WorkloadError, ComparisonError):
+        raise
+    except USER_CODE_ERRORS as error:
+        raise WorkloadError(
+            f"workload {workload.name}: some rows of {name} do not pass, while its first {_ENOUGH_ROWS} do: "
+            f"{explain(error)}"
+        ) from error
 
 
 def _measure_test(trainer: LoopTrainer, workload: Workload, model: nn.Module) -> None:
@@ -237,49 +252,3 @@ def _refuse_broadcast(who: str, output: torch.Tensor, y: torch.Tensor) -> None:
             f"loss would silently broadcast to {list(together)}; reshape one, such as "
             f"y.reshape({', '.join(map(str, output.shape))})"
         )
-
-
-def where_not_finite(trainer: LoopTrainer, seed: int) -> str:
-    """Find the first values that are not finite: in the weights, the data, the output or the loss.
-
-    Args:
-        trainer: The loop trainer of the comparison.
-        seed: The seed of the shared start.
-
-    Returns:
-        A clause for an error message, with the rows if they are known.
-    """
-    workload = with_own_loss(trainer.setup.workload, trainer.device, trainer.dtype)
-    chunk, data = trainer.setup.comparison.eval_chunk, trainer.sources["train"]
-    model = place(trainer.start(seed).model(), trainer.device, trainer.dtype)
-    broken = [name for name, weight in model.named_parameters() if not weight.isfinite().all()]
-    if broken:
-        return f"the model begins with values in {broken[0]} that are not finite"
-    with evaluating(model):
-        for number, batch in enumerate(data.stream(torch.arange(data.n).split(chunk), 0, 0, ahead=False)):
-            where = f"rows {number * chunk} to {min(data.n, (number + 1) * chunk) - 1}"
-            if not _finite(batch):
-                kind = str(trainer.dtype).removeprefix("torch.")
-                first = number * chunk + _first_not_finite(batch)
-                return f"there are values in the data that are not finite as {kind}, the first in row {first}"
-            if workload.loss is not None and not _finite(workload.outcome(model, batch)[0]):
-                return f"the data is finite, and the model's output for {where} is not"
-            if not workload.mean_loss(model, batch).isfinite():
-                output = "and the model's output " if workload.loss is not None else ""
-                return (
-                    f"the data {output}of {where} are finite, and the loss is not: look at what it divides "
-                    "by or takes logs of"
-                )
-    return "look for values in the data, or a model's output, that are not finite"
-
-
-def _first_not_finite(batch: Any) -> int:
-    """Return the first row with a value that is not finite."""
-    rows = [
-        (~part.isfinite()).reshape(len(part), -1).any(1).nonzero() for part in tensors(batch) if part.ndim
-    ]
-    return min(int(numbers[0]) for numbers in rows if len(numbers))
-
-
-def _finite(batch: Any) -> bool:
-    return all(bool(part.isfinite().all()) for part in tensors(batch))

@@ -37,6 +37,7 @@ class Setup:
         uncut: By the label of an arm, the names of values that its trials keep and that no checkpoint holds.
             Such trials are trained in one task.
         lane_rules: The update rules with which lanes train.
+        brief: Whether trials measure a sample of rows at their ends, too, and no test set, as in dry runs.
     """
 
     comparison: Comparison
@@ -47,3 +48,4 @@ class Setup:
     copies: bool = False
     uncut: Mapping[str, Sequence[str]] = field(default_factory=dict)
     lane_rules: LaneRules = field(default_factory=LaneRules)
+    brief: bool = False

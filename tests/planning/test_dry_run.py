@@ -3,11 +3,47 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from torch import nn
 
+from optcompare import WorkloadError
 from optcompare.core.comparison import Budget
 from optcompare.planning import dry_run, estimates
 from tests.helpers.trials import make_trainer
-from tests.helpers.workloads import held_out
+from tests.helpers.workloads import Pairs, held_out, small_workload
+
+ROWS, ARMS = 20_000, ["mini:4", "mini:16", "mini:64", "single"]
+
+
+class Evaluated(nn.Linear):
+    """Counts the rows that it is given in evaluation."""
+
+    rows = 0
+
+    def __init__(self) -> None:
+        super().__init__(3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            Evaluated.rows += len(x)
+        return super().forward(x)
+
+
+def points(number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.ones(number, 3), torch.ones(number, 1)
+
+
+class Broken(Pairs):
+    """Points of which one cannot be read."""
+
+    def __init__(self, broken: int) -> None:
+        super().__init__(*points(3000))
+        self.broken = broken
+
+    def __getitem__(self, index):
+        if index == self.broken:
+            raise ValueError("the file is empty")
+        return super().__getitem__(index)
 
 
 @pytest.mark.parametrize(("test", "share"), [(None, 0.0), (held_out().test, 0.25)])
@@ -18,11 +54,39 @@ def test_the_test_set_is_measured_once_in_each_trial(registry, monkeypatch, test
         "epoch": 0,
         "updates": 2,
         "train_seconds": 0.0,
-        "measure_seconds": 2 + share,
+        "measure_seconds": 2,
     }
-    performed = [{"train_loss": 1.0}] * 2, {"progress": progress, "optimizer": {}, "rng": {}}
+    performed = (
+        [{"train_loss": 1.0, "train_rows": 24, "valid_rows": 8}] * 2,
+        {"progress": progress, "optimizer": {}, "rng": {}},
+    )
     monkeypatch.setattr(estimates, "make_first_updates", lambda *_, **__: performed)
     monkeypatch.setattr(estimates, "perf_counter", lambda: 0.0)
     trainer = make_trainer(registry, held_out(test=test), ["single"], budget=Budget("updates", 4))
     (estimate,) = dry_run.dry_run(trainer)
     assert estimate.seconds == pytest.approx(estimate.measurements + share)
+
+
+def test_a_dry_run_measures_all_rows_once_and_then_few(registry, monkeypatch):
+    """Its runs time two or more updates of each arm, each measured twice; all rows would take ages."""
+    monkeypatch.setattr(Evaluated, "rows", 0)
+    workload = small_workload(model=Evaluated, train=points(ROWS), valid=points(ROWS // 4))
+    estimates_of_arms = dry_run.dry_run(make_trainer(registry, workload, ARMS, eval_chunk=1000))
+    assert len(estimates_of_arms) == len(ARMS)
+    assert Evaluated.rows >= ROWS + ROWS // 4
+    runs_of_an_arm = 1 + 2 * 4
+    assert Evaluated.rows <= ROWS + ROWS // 4 + (2 * 1024) * (2 * runs_of_an_arm * len(ARMS) + 2)
+
+
+@pytest.mark.parametrize("name", ["train", "valid"])
+@pytest.mark.parametrize(
+    ("row", "refusal"),
+    [
+        (2999, "some rows of {} do not pass, while its first 5 do: ValueError: the file is empty"),
+        (2000, "not all rows of {} can be measured: ValueError: the file is empty"),
+    ],
+)
+def test_a_late_row_that_cannot_be_read_is_refused_before_training(registry, name, row, refusal):
+    workload = small_workload(**{"train": points(3000), "valid": points(3000), name: Broken(row)})
+    with pytest.raises(WorkloadError, match=refusal.format(name)):
+        dry_run.dry_run(make_trainer(registry, workload, ["mini:4"]))

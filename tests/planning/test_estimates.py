@@ -54,18 +54,18 @@ def test_a_trial_that_made_no_update_has_only_been_measured():
 def test_slow_trials_are_not_repeated_and_others_within_their_first_epoch(monkeypatch):
     made = []
 
-    def timed(trainer, trial, updates, rows):
+    def timed(trainer, trial, updates):
         made.append(updates)
         return None, run(updates, 0.01 * updates)
 
     monkeypatch.setattr(estimates, "time_first_updates", timed)
-    measure_pace(None, None, run(2, 3.0), 100, (10, 0))
+    measure_pace(None, None, run(2, 3.0), 100)
     assert made == []
-    measure_pace(None, None, run(2, 0.0, start=60.0), 6, (10, 0))
+    measure_pace(None, None, run(2, 0.0, start=60.0), 6)
     assert made == [6]
     made.clear()
     monkeypatch.setattr(estimates, "_TIMED_SECONDS", 100.0)
-    measure_pace(None, None, run(2, 0.0), 200, (10, 0))
+    measure_pace(None, None, run(2, 0.0), 200)
     assert made == [16, 2, 128, 2, 200, 2, 200, 2]
 
 
@@ -74,9 +74,9 @@ def test_planning_a_long_epoch_does_not_count_for_each_update(monkeypatch):
     monkeypatch.setattr(
         estimates,
         "time_first_updates",
-        lambda trainer, trial, updates, rows: (None, run(updates, 3 + updates / 1000)),
+        lambda trainer, trial, updates: (None, run(updates, 3 + updates / 1000)),
     )
-    found = measure_pace(None, None, run(2, 3.002), 200_000, (10, 0))
+    found = measure_pace(None, None, run(2, 3.002), 200_000)
     assert (found.update, found.epoch) == (pytest.approx(0.001), pytest.approx(3.0))
 
 

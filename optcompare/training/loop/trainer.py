@@ -67,6 +67,12 @@ class LoopTrainer:
         other.setup = dataclasses.replace(self.setup, comparison=comparison)
         return other
 
+    def in_brief(self, comparison: Comparison) -> LoopTrainer:
+        """Return :meth:`for_comparison` for trials that measure a sample of rows alone, as in a dry run."""
+        other = self.for_comparison(comparison)
+        other.setup = dataclasses.replace(other.setup, brief=True)
+        return other
+
     def on_split_of(self, seed: int) -> LoopTrainer:
         """Return a trainer with the workload on the split of a seed, and its data."""
         number = self.setup.comparison.split_of(seed)

@@ -81,7 +81,8 @@ class TrialMeasurement:
         self.diagnosing = diagnosing
         self._comparison, self._trial = comparison, trial
         self._live, self._progress, self._source = live, progress, sources["train"]
-        self._sources, self._test = regular_sources(sources), final_sources(sources, trial)
+        self._sources, self._brief = regular_sources(sources), setup.brief
+        self._test = {} if setup.brief else final_sources(sources, trial)
         self._rows = EvaluationRows.of(comparison, self._sources, comparison.split_of(trial.seed))
         self._watch = GoalWatch.of(comparison, setup.workload, sources)
         self._evaluated_at = math.inf
@@ -154,7 +155,7 @@ class TrialMeasurement:
         POSITION.follow(progress)
         clock = Clock(live.device)
         with clock:
-            if progress.sampled:
+            if progress.sampled and not self._brief:
                 names = self._rows.not_whole(progress.sampled)
                 whole = self._values_of({name: self._sources[name] for name in names})
                 progress.count_whole({**progress.sampled, **whole, **self._rows.counts(names)})
@@ -189,7 +190,7 @@ class TrialMeasurement:
     def _values(self) -> dict[str, float]:
         """Return the columns of an evaluation point: losses, metrics, numbers of rows and diagnostics."""
         progress, rows = self._progress, self._rows
-        if progress.updates == 0 or not rows.sampled:
+        if not rows.sampled or (progress.updates == 0 and not self._brief):
             values = {**rows.counts(self._sources), **self._values_of(self._sources)}
         else:
             values = self._sampled_values()
