@@ -168,7 +168,12 @@ Examples:
     metavar="ROWS",
     help="Rows in one forward pass; larger batches accumulate gradients.  [default: 4 MiB of input]",
 )
-@setting("--eval-chunk", type=int, metavar="ROWS", help="The same for evaluation.")
+@setting(
+    "--eval-chunk",
+    type=int,
+    metavar="ROWS",
+    help="The same for evaluation.  [default: 4 MiB of input, and on a CPU of any intermediate result]",
+)
 @click.option(
     "--config", type=click.Path(path_type=Path), metavar="FILE", help="Runs a saved comparison.json again."
 )

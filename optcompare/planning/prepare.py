@@ -28,6 +28,7 @@ from ..training.settings import preserved_settings
 from ..training.setup import Setup
 from .dry_run import dry_run
 from .estimates import Estimate
+from .eval_chunk import choose_eval_chunk
 from .masks import choose_masks
 from .measured_rows import check_choice, choose_rows, unused_choice
 from .precision import precision_notes
@@ -95,7 +96,7 @@ def prepare(registry: Registry, question: Question, *, held: bool = True) -> Pre
     with torch_cache_of_this_user(), preserved_rng(), preserved_settings():
         setup, notes = resolve(registry, question)
         registry.warnings += remember(code_of(setup.comparison))
-        choices = _Choices(question.recalibrate, question.measure_rows, question.masks)
+        choices = _Choices(question.recalibrate, question.measure_rows, question.masks, question.eval_chunk)
         return _with_dry_run(registry, setup, notes, choices, held)
 
 
@@ -115,7 +116,12 @@ def prepare_again(registry: Registry, comparison: Comparison) -> Prepared:
     resolve_device(comparison.device, comparison.dtype)
     with torch_cache_of_this_user(), preserved_rng(), preserved_settings():
         setup, notes = restore(registry, comparison)
-        choices = _Choices(comparison.recalibrate, comparison.measure_rows or "all", comparison.masks)
+        choices = _Choices(
+            comparison.recalibrate,
+            comparison.measure_rows or "all",
+            comparison.masks,
+            comparison.eval_chunk,
+        )
         return _with_dry_run(registry, setup, notes, choices, True)
 
 
@@ -126,6 +132,7 @@ class _Choices:
     recalibrate: bool | None
     measure_rows: MeasureRows
     masks: MaskSource | None
+    eval_chunk: int | None
 
 
 @dataclass(frozen=True)
@@ -177,7 +184,10 @@ def _dry_run(setup: Setup, choices: _Choices, held: bool) -> _DryRun:
 
 def _dry_run_of(trainer: LoopTrainer, choices: _Choices, held: bool) -> _DryRun:
     masks = choices.masks or choose_masks(trainer)
-    trainer = trainer.for_comparison(dataclasses.replace(trainer.setup.comparison, masks=masks))
+    comparison = dataclasses.replace(trainer.setup.comparison, masks=masks)
+    if choices.eval_chunk is None:
+        comparison = dataclasses.replace(comparison, eval_chunk=choose_eval_chunk(trainer))
+    trainer = trainer.for_comparison(comparison)
     estimates = dry_run(trainer)
     traits, comparison = find_traits(trainer, estimates), trainer.setup.comparison
     decision = decide(choices.recalibrate, traits, estimates, comparison.stop_at_goal)

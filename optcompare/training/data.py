@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _CHUNK_BYTES = 2**22
+FEWEST_ROWS_A_PASS = 32
+"""The rows of one forward pass, by default, at the least."""
 
 Collate = Callable[[list[Any]], Any]
 
@@ -213,4 +215,4 @@ def default_chunk(data: Any, collate: Collate | None = None) -> int:
         raise WorkloadError(
             f"the first sample of the Dataset cannot be made into a batch: {error}"
         ) from error
-    return min(16384, max(32, 1 << max(0, (_CHUNK_BYTES // bytes_a_row).bit_length() - 1)))
+    return min(16384, max(FEWEST_ROWS_A_PASS, 1 << max(0, (_CHUNK_BYTES // bytes_a_row).bit_length() - 1)))
