@@ -13,6 +13,7 @@ from ..core.columns import Record
 from ..core.comparison import Arm, Budget, Trial
 from ..core.goal import ROWS_COLUMNS
 from ..training.loop.trainer import LoopTrainer
+from ..training.measurement.evaluation_rows import TIMED_ROWS
 from ..training.state import TrialState
 
 Outcome = tuple[list[Record], TrialState]
@@ -22,8 +23,6 @@ _FEW, _MANY, _TIMED_SECONDS = 2, (16, 128, 256, 256), 0.2
 """The updates of the shorter and of the longer runs of each pair, and the seconds after which none begins."""
 _LONG_EPOCH = 1000
 """Updates of an epoch from which on planning it may take longer than the timed updates do."""
-_MEASURED_ROWS = 1024
-"""The rows of each set that a short run measures: enough to time, however large the data are."""
 _STEEPEST = 1000
 """The most that the first update, with the planning of its epoch, takes longer than others."""
 
@@ -145,7 +144,7 @@ def make_first_updates(trainer: LoopTrainer, trial: Trial, updates: int) -> Outc
     comparison, budget = trainer.setup.comparison, Budget("updates", updates)
     if comparison.budget.unit == "updates" and comparison.budget.amount < updates:
         budget = comparison.budget
-    rows = _MEASURED_ROWS if trainer.setup.workload.in_parts else None
+    rows = TIMED_ROWS if trainer.setup.workload.in_parts else None
     short = trainer.in_brief(dataclasses.replace(comparison, budget=budget, measure=0, measure_rows=rows))
     return short.advance([trial], None, lambda: False)
 

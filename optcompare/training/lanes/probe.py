@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,10 +13,12 @@ from ...core.choices import CompilerName
 from ...core.comparison import Trial
 from ...core.rng import preserved_rng
 from ...errors import USER_CODE_ERRORS
-from ..data import TensorSource
+from ..data import Source, TensorSource
 from ..device import flushing_denormals
 from ..machine_speed import mean_seconds
 from ..measurement.evaluation import regular_sources
+from ..measurement.evaluation_rows import TIMED_ROWS
+from ..setup import Setup
 from .engines.inductor import is_compiled
 from .engines.traced import operations_of
 from .engines.xla import availability
@@ -97,15 +99,33 @@ def _probed(lanes: LanesTrainer, trials: Sequence[Trial], updates: float) -> Pro
         lanes.setup.comparison, blueprint, cast(dict[str, TensorSource], family.loop.sources), family.fits[1]
     )
 
-    def on_device(call: Callable[[], object]) -> Callable[[], None]:
+    def seconds(call: Callable[[], object]) -> float:
         def waited() -> None:
             call()
             if carry[0].is_cuda:
                 torch.cuda.synchronize(carry[0].device)
 
-        return waited
+        return mean_seconds(waited, _WINDOW)
 
     with flushing_denormals(carry[0].device):
-        update = mean_seconds(on_device(lambda: step(carry, rates, data, batch)), _WINDOW)
-    measurement = mean_seconds(on_device(lambda: evaluation.values(carry, range(width), sources)), _WINDOW)
-    return Probed(update, measurement, operations, compiler, cached)
+        update = seconds(lambda: step(carry, rates, data, batch))
+    passes = few_rows(sources, lanes.setup)
+    of_few = seconds(lambda: evaluation.values(carry, range(width), sources, passes.__getitem__))
+    share = sum(len(rows) for each in passes.values() for rows in each) / sum(
+        source.n for source in sources.values()
+    )
+    return Probed(update, of_few / share, operations, compiler, cached)
+
+
+def few_rows(sources: Mapping[str, Source], setup: Setup) -> dict[str, Sequence[torch.Tensor]]:
+    """Return passes over the first rows of each set, which suffice to time; all, if the loss needs them.
+
+    Args:
+        sources: The sets that evaluation points measure, by their names.
+        setup: The comparison and its live objects.
+    """
+    chunk, parted = setup.comparison.eval_chunk, setup.workload.in_parts
+    return {
+        name: list(torch.arange(min(source.n, TIMED_ROWS) if parted else source.n).split(chunk))
+        for name, source in sources.items()
+    }
