@@ -191,9 +191,7 @@ def main(pairs: int = 3) -> None:
         network, _ = cost([script, "run", "--workload", workload, *one_update.split()], cache)
     print_costs(found)
     taken = goal(network.seconds, "≤", MOST_SECONDS)
-    print(
-        f"one update of a convolutional network, with all before and after it: {network.seconds:.1f} s   {taken}"
-    )
+    print(f"one update of a convolutional network and all around it: {network.seconds:.1f} s   {taken}")
     print(load())
 
 
