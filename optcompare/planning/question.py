@@ -140,6 +140,7 @@ def measured_as(question: Question, comparison: Comparison) -> Question:
         question,
         recalibrate=comparison.recalibrate if recalibrate is None else recalibrate,
         measure_rows=comparison.measure_rows or "all" if rows is None else rows,
+        eval_chunk=comparison.eval_chunk if question.eval_chunk is None else question.eval_chunk,
         previous_engine=comparison.engine,
         masks=comparison.masks if question.masks is None else question.masks,
     )

@@ -79,6 +79,14 @@ def test_rows_of_a_pass_that_are_given_stay(registry):
     assert chosen.comparison.eval_chunk == 256
 
 
+def test_a_run_that_goes_on_keeps_the_rows_of_a_pass_that_it_had(tmp_path):
+    """As one of an earlier version, which had more rows."""
+    question = {"workload": small_workload(10, model=wide), "strategies": "mini:4", "epochs": 1}
+    compare(**question, seeds=1, eval_chunk=1000, out=tmp_path / "run")
+    more = compare(**question, seeds=2, resume=tmp_path / "run")
+    assert (more.comparison.eval_chunk, len(more.comparison.seeds)) == (1000, 2)
+
+
 def test_an_objective_and_few_rows_keep_their_passes(registry):
     def objective(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         return (model(batch[0]) - batch[1]).square().mean()
