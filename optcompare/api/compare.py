@@ -128,8 +128,8 @@ def compare(
         deterministic: Use deterministic algorithms where torch has them, and note where it has none.
         chunk: Rows in one forward pass of training; larger batches accumulate gradients. None: 4 MiB of
             input.
-        eval_chunk: Rows in one forward pass of evaluation. None: 4 MiB of input, and on a CPU of any
-            intermediate result.
+        eval_chunk: Rows in one forward pass of evaluation. None: 4 MiB of input, and on a CPU about as
+            much of results within the model.
         measure: Measurements of every arm per epoch; 0: only before and after.
         measure_rows: Rows of each set that measurements between the first and the last of a trial are over:
             a number, drawn once for all arms and seeds, or "all". None: at least 1,024, and as many as keep

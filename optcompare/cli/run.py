@@ -172,7 +172,7 @@ Examples:
     "--eval-chunk",
     type=int,
     metavar="ROWS",
-    help="The same for evaluation.  [default: 4 MiB of input, and on a CPU of any intermediate result]",
+    help="The same for evaluation.  [default: 4 MiB of input, on a CPU also of results within the model]",
 )
 @click.option(
     "--config", type=click.Path(path_type=Path), metavar="FILE", help="Runs a saved comparison.json again."

@@ -7,22 +7,30 @@ from typing import Any
 
 import torch
 
+from ..core.comparison import Trial
 from ..core.rng import preserved_rng
 from ..core.tree import tensors
-from ..errors import USER_CODE_ERRORS, WorkloadError, explain
+from ..errors import USER_CODE_ERRORS, WorkloadError
 from ..training.autocast import in_autocast
-from ..training.loop.trainer import LoopTrainer
+from ..training.device import Clock
+from ..training.loop.trainer import LoopTrainer, why
 from ..training.measurement.evaluation import evaluate, evaluating, regular_sources
 from ..training.own_loss import with_own_loss
 from ..training.placement import place
 
+_SHORT_SECONDS = 0.1
+"""A measurement below this is timed again, since the first one may import and allocate much."""
 
-def check_all_rows(trainer: LoopTrainer, seed: int) -> None:
+
+def check_all_rows(trainer: LoopTrainer, seed: int) -> float:
     """Measure all rows of the training and the validation set once, at the shared start.
 
     Args:
         trainer: The loop trainer of the comparison.
         seed: The seed of the shared start.
+
+    Returns:
+        The seconds of measuring one row.
 
     Raises:
         WorkloadError: Rows cannot be measured, or the training loss is not finite.
@@ -30,20 +38,37 @@ def check_all_rows(trainer: LoopTrainer, seed: int) -> None:
     own = with_own_loss(trainer.setup.workload, trainer.device, trainer.dtype)
     workload = in_autocast(own, trainer.device, trainer.setup.comparison.autocast)
     model = place(trainer.start(seed).model(), trainer.device, trainer.dtype)
+    chunk, sources = trainer.setup.comparison.eval_chunk, regular_sources(trainer.sources)
     found: dict[str, float] = {}
-    with preserved_rng():
-        for name, source in regular_sources(trainer.sources).items():
+    clock = Clock(trainer.device)
+    with preserved_rng(), clock:
+        for name, source in sources.items():
             try:
-                found |= evaluate(workload, model, {name: source}, trainer.setup.comparison.eval_chunk)
+                found |= evaluate(workload, model, {name: source}, chunk)
             except USER_CODE_ERRORS as error:
+                trial = Trial(trainer.setup.comparison.arms[0], seed)
                 raise WorkloadError(
-                    f"workload {workload.name}: not all rows of {name} can be measured: {explain(error)}"
+                    f"workload {workload.name}: not all rows of {name} can be measured in passes of "
+                    f"{_passes(source.n, chunk)}: {why(error, trial, workload.size)}"
                 ) from error
+    seconds = clock.seconds
+    if seconds < _SHORT_SECONDS:
+        again = Clock(trainer.device)
+        with preserved_rng(), again:
+            evaluate(workload, model, sources, chunk)
+        seconds = min(seconds, again.seconds)
     if not math.isfinite(found["train_loss"]):
         raise WorkloadError(
             f"workload {workload.name}: the training loss before the first update is {found['train_loss']}; "
             f"{_where_not_finite(trainer, seed)}"
         )
+    return seconds / sum(source.n for source in sources.values())
+
+
+def _passes(n: int, chunk: int) -> str:
+    """Return the rows of the passes over a set in words."""
+    last = f", the last of {n % chunk}" if n > chunk and n % chunk else ""
+    return f"{min(n, chunk)} rows{last}"
 
 
 def _where_not_finite(trainer: LoopTrainer, seed: int) -> str:

@@ -45,10 +45,10 @@ def dry_run(trainer: LoopTrainer) -> list[Estimate]:
     check_splits(trainer)
     for each in comparison.seeds[: comparison.split_seeds]:
         check_workload(trainer, each)
-    check_all_rows(trainer, seed)
+    row = check_all_rows(trainer, seed)
     seconds = check_diagnostics(trainer, Trial(comparison.arms[0], seed)) / comparison.diagnose_every
     bare = trainer.for_comparison(dataclasses.replace(comparison, diagnostics=(), recalibrate=False))
-    estimates = [_dry_run_of_arm(bare, Trial(arm, seed)) for arm in comparison.arms]
+    estimates = [_dry_run_of_arm(bare, Trial(arm, seed), row) for arm in comparison.arms]
     return [
         dataclasses.replace(estimate, further_seconds=estimate.further_seconds + seconds)
         for estimate in estimates
@@ -79,8 +79,14 @@ def check_diagnostics(trainer: LoopTrainer, trial: Trial) -> float:
     return watch.seconds
 
 
-def _dry_run_of_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
-    """Make the first updates of an arm, check their results, and estimate the cost of its trials."""
+def _dry_run_of_arm(trainer: LoopTrainer, trial: Trial, row: float) -> Estimate:
+    """Make the first updates of an arm, check their results, and estimate the cost of its trials.
+
+    Args:
+        trainer: The loop trainer of the comparison.
+        trial: A trial of the arm.
+        row: The seconds of measuring one row.
+    """
     arm, n = trial.arm, trainer.setup.workload.size
     sizes, updates = planned_batches(trainer, trial)
     _refuse_large_batch(arm, trainer.setup.comparison.budget, sizes[0])
@@ -88,9 +94,9 @@ def _dry_run_of_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
     rows = sum(source.n for source in regular_sources(trainer.sources).values())
     test_rows = sum(source.n for source in final_sources(trainer.sources, trial).values())
     few = 2 if more_than_one else 1
-    (_, state), timed = time_first_updates(trainer, trial, few)
+    (records, state), timed = time_first_updates(trainer, trial, few)
     progress = state["progress"]
-    _refuse_failing_updates(trial, progress)
+    _refuse_failing_updates(trial, records, progress)
     _refuse_unreadable(arm, state["optimizer"])
     passes = progress["epoch"] / max(1, progress["updates"])
     if passes > 1:  # one update takes several epochs
@@ -100,10 +106,10 @@ def _dry_run_of_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
         sizes = sizes[:1] * math.ceil(len(sizes) / evaluations)
         updates = updates and math.ceil(updates / evaluations)
     most = len(sizes) if passes <= 1 else 1
-    pace = measure_pace(trainer, trial, timed, most)
+    pace = measure_pace(trainer, trial, timed, most, row)
     estimate = estimate_trial(trainer, arm, updates, sizes, pace, rows)
     draws = not same(state["rng"], _rng_at_start(trainer, trial))
-    return dataclasses.replace(estimate, end_seconds=test_rows * pace.row, draws=draws)
+    return dataclasses.replace(estimate, end_seconds=test_rows * row, draws=draws)
 
 
 def _refuse_large_batch(arm: Arm, budget: Budget, first: int) -> None:
@@ -115,7 +121,14 @@ def _refuse_large_batch(arm: Arm, budget: Budget, first: int) -> None:
         )
 
 
-def _refuse_failing_updates(trial: Trial, progress: Mapping[str, Any]) -> None:
+def _refuse_failing_updates(trial: Trial, records: list[dict[str, Any]], progress: Mapping[str, Any]) -> None:
+    """Refuse updates that fail, and a loss that an arm alone makes not finite before its first update."""
+    if records and not math.isfinite(records[0]["train_loss"]):
+        raise ComparisonError(
+            f"arm {trial.arm.label}: the training loss before the first update is "
+            f"{records[0]['train_loss']}, and finite without the arm's optimizer; it changes weights when it "
+            "is built"
+        )
     if progress["status"] == "failed":
         reason, label = progress["reason"], trial.arm.label
         raise ComparisonError(reason if label in reason else f"arm {label}: {reason}")

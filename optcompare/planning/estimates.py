@@ -11,7 +11,6 @@ from time import perf_counter
 
 from ..core.columns import Record
 from ..core.comparison import Arm, Budget, Trial
-from ..core.goal import ROWS_COLUMNS
 from ..training.loop.trainer import LoopTrainer
 from ..training.measurement.evaluation_rows import TIMED_ROWS
 from ..training.state import TrialState
@@ -110,28 +109,19 @@ class TimedRun:
     Args:
         updates: The number of updates.
         training: The seconds of training.
-        measuring: The seconds of measuring one row.
-        start: The other seconds.
-        rows: The rows that were measured.
+        start: The seconds before the first update, without a measurement.
     """
 
     updates: int
     training: float
-    measuring: float
     start: float
-    rows: int = 0
-
-    @property
-    def seconds(self) -> float:
-        """Return the seconds of the whole run."""
-        return self.start + self.training + self.rows * self.measuring
 
 
 def make_first_updates(trainer: LoopTrainer, trial: Trial, updates: int) -> Outcome:
     """Make the first updates of a trial, none of them after its first epoch, with the trainer itself.
 
-    It measures a few rows of each set, so that data of any size cost no more; all rows, where the loss needs
-    them at once.
+    It measures a few rows of each set, so that more data take no longer; all, where the loss needs them at
+    once.
 
     Args:
         trainer: The loop trainer of the comparison.
@@ -149,7 +139,7 @@ def make_first_updates(trainer: LoopTrainer, trial: Trial, updates: int) -> Outc
     return short.advance([trial], None, lambda: False)
 
 
-def measure_pace(trainer: LoopTrainer, trial: Trial, first: TimedRun, most: int) -> Pace:
+def measure_pace(trainer: LoopTrainer, trial: Trial, first: TimedRun, most: int, row: float) -> Pace:
     """Time pairs of short runs of a trial, one of few updates and one of more.
 
     Planning an epoch and the first update are slow, and a run of few updates consists of little else. The
@@ -161,6 +151,7 @@ def measure_pace(trainer: LoopTrainer, trial: Trial, first: TimedRun, most: int)
         trial: The trial, which begins at its shared start in each run.
         first: The first run of the trial; slow ones are not repeated.
         most: Updates of its first epoch, which no run exceeds.
+        row: The seconds of measuring one row.
 
     Returns:
         The pace.
@@ -172,8 +163,8 @@ def measure_pace(trainer: LoopTrainer, trial: Trial, first: TimedRun, most: int)
             if (spent > _TIMED_SECONDS and not planned) or first.updates == 0:
                 break
             runs.append(time_first_updates(trainer, trial, updates)[1])
-            spent += runs[-1].seconds
-    return pace_of(runs)
+            spent += runs[-1].start + runs[-1].training
+    return pace_of(runs, row)
 
 
 def time_first_updates(trainer: LoopTrainer, trial: Trial, updates: int) -> tuple[Outcome, TimedRun]:
@@ -190,21 +181,21 @@ def time_first_updates(trainer: LoopTrainer, trial: Trial, updates: int) -> tupl
     began = perf_counter()
     records, state = make_first_updates(trainer, trial, updates)
     whole, progress = perf_counter() - began, state["progress"]
-    training, measuring = progress["train_seconds"], progress["measure_seconds"]
-    rows = sum(record.get(column, 0) for record in records for column in ROWS_COLUMNS)
-    start = max(0.0, whole - training - measuring)
-    return (records, state), TimedRun(progress["updates"], training, measuring / max(1, rows), start, rows)
+    training = progress["train_seconds"]
+    start = max(0.0, whole - training - progress["measure_seconds"])
+    return (records, state), TimedRun(progress["updates"], training, start)
 
 
-def pace_of(runs: Sequence[TimedRun]) -> Pace:
+def pace_of(runs: Sequence[TimedRun], row: float) -> Pace:
     """Return the pace that short runs of a trial show, by medians.
 
     Args:
-        runs: The runs; those without an update count for measuring and the start only. The first is slower
-            than others, and does not count if there are others.
+        runs: The runs; those without an update count for the start only. The first is slower than others,
+            and does not count if there are others.
+        row: The seconds of measuring one row.
     """
     runs = runs[1:] or runs
-    row, start = median(run.measuring for run in runs), median(run.start for run in runs)
+    start = median(run.start for run in runs)
     trained = [run for run in runs if run.updates > 0]
     if not trained:
         return Pace(0.0, row, 0.0, start)

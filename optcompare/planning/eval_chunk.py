@@ -15,6 +15,7 @@ from ..interfaces.data import rows
 from ..training.data import FEWEST_ROWS_A_PASS, first_rows
 from ..training.loop.trainer import LoopTrainer
 from ..training.measurement.evaluation import evaluate_batch, evaluating
+from ..training.measurement.recalibration import updating
 from ..training.own_loss import with_own_loss
 from ..training.placement import place
 
@@ -44,15 +45,18 @@ class _Allocations(TorchDispatchMode):
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         given = {_place(part) for part in tensors([args, kwargs or {}])}
-        self.bytes += [part.nbytes for part in tensors(result) if _place(part) not in given]
+        new = [part for part in tensors(result) if part.layout == torch.strided]
+        self.bytes += [part.nbytes for part in new if _place(part) not in given]
         return result
 
 
 def choose_eval_chunk(trainer: LoopTrainer) -> int:
     """Return the rows of one forward pass of evaluation, at most those that the comparison has.
 
-    On a CPU, the largest intermediate result fills at most :data:`MOST_BYTES`. The number depends on model
-    and data alone, since it determines how results are rounded.
+    On a CPU, the largest intermediate result fills at most about :data:`MOST_BYTES`, but a pass has at least
+    32 rows. What one operation allocates within is not seen. The number depends on model and data alone,
+    since it determines how results are rounded. Models with BatchNorm keep their rows, since running averages
+    are recalibrated by passes of as many, and the more the better.
 
     Args:
         trainer: The loop trainer of the comparison.
@@ -77,6 +81,8 @@ def _bytes_a_row(trainer: LoopTrainer) -> float:
             for count in (_FEW, _MORE):
                 batch = first_rows(workload.train, count, workload.collate)
                 batch = move_batch(batch, trainer.device, trainer.dtype)
+                if updating(model):
+                    return 0.0
                 with evaluating(model), _Allocations() as allocated:
                     evaluate_batch(workload, model, batch)
                 found.append(allocated.bytes)

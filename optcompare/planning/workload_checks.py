@@ -51,9 +51,7 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
         model = place(start.model(), trainer.device, trainer.dtype)
         modes.enter_context(in_eval_mode(model))
         for name, data in workload.sets.items():
-            batch = move_batch(
-                first_rows(data, _ENOUGH_ROWS, workload.collate), trainer.device, trainer.dtype
-            )
+            batch = _first_batch(trainer, workload, name)
             if workload.loss is not None:  # an objective may handle values that are not finite
                 _refuse_not_finite(workload, name, data, batch)
             try:
@@ -73,6 +71,18 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
             _check_further_rows(trainer, workload, model, name, seed)
 
 
+def _first_batch(trainer: LoopTrainer, workload: Workload, name: str) -> Any:
+    """Return the first rows of a set as a batch on the device."""
+    try:
+        first = first_rows(workload.sets[name], _ENOUGH_ROWS, workload.collate)
+        return move_batch(first, trainer.device, trainer.dtype)
+    except USER_CODE_ERRORS as error:
+        raise WorkloadError(
+            f"workload {workload.name}: the first {_ENOUGH_ROWS} rows of {name} cannot be read: "
+            f"{explain(error)}"
+        ) from error
+
+
 def _check_further_rows(
     trainer: LoopTrainer, workload: Workload, model: nn.Module, name: str, seed: int
 ) -> None:
@@ -83,8 +93,8 @@ def _check_further_rows(
         raise
     except USER_CODE_ERRORS as error:
         raise WorkloadError(
-            f"workload {workload.name}: some rows of {name} do not pass, while its first {_ENOUGH_ROWS} do: "
-            f"{explain(error)}"
+            f"workload {workload.name}: the first {_ENOUGH_ROWS} rows of {name} pass, and others, or other "
+            f"numbers of rows, do not: {explain(error)}"
         ) from error
 
 

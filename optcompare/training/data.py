@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, default_collate
 from ..core.memmap import is_memory_mapped
 from ..core.rng import SAMPLE, preserved_rng, seed_python, seed_sequence
 from ..core.tree import map_tensors, move_batch, replace_tensors, select_rows, tensors
-from ..errors import WorkloadError
+from ..errors import USER_CODE_ERRORS, WorkloadError, explain
 from ..interfaces.data import is_tensors, rows
 from ..interfaces.workload import Workload
 
@@ -211,8 +211,8 @@ def default_chunk(data: Any, collate: Collate | None = None) -> int:
     """
     try:
         bytes_a_row = max(1, sum(part.nbytes for part in tensors(first_rows(data, 1, collate))))
-    except (TypeError, RuntimeError, KeyError) as error:
+    except USER_CODE_ERRORS as error:
         raise WorkloadError(
-            f"the first sample of the Dataset cannot be made into a batch: {error}"
+            f"the first sample of the Dataset cannot be made into a batch: {explain(error)}"
         ) from error
     return min(16384, max(FEWEST_ROWS_A_PASS, 1 << max(0, (_CHUNK_BYTES // bytes_a_row).bit_length() - 1)))

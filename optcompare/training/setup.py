@@ -37,7 +37,8 @@ class Setup:
         uncut: By the label of an arm, the names of values that its trials keep and that no checkpoint holds.
             Such trials are trained in one task.
         lane_rules: The update rules with which lanes train.
-        brief: Whether trials measure a sample of rows at their ends, too, and no test set, as in dry runs.
+        brief: Whether trials measure a sample of rows at their ends, too, and no test set; see
+            :meth:`.LoopTrainer.in_brief`.
     """
 
     comparison: Comparison

@@ -38,14 +38,14 @@ def text(
 ) -> Workload:
     """Predict the next character (or byte) of your text, in a file or a folder, by a causal transformer.
 
-    Of a folder, all files with these endings are read, in the order of their paths. Files may be compressed
-    by gzip, bzip2 or xz. The text is cut into blocks of context symbols. They are split by position: the
-    first ones are trained on, the next (the share valid) are for validation, and the last (the share test)
-    are the test set. Each character of the training part is a symbol, and all others are one more; with
-    unit=bytes there are 256. The loss is the cross-entropy in nats; bits is the loss in bits per symbol. The
-    transformer has about 12·layers·width² weights and 2·width for each symbol: 10^5 by default, 10^7 with
-    width=384:layers=6; a note says how many. Only the first 200,000 symbols are read unless length says
-    otherwise; length=none reads all.
+    Of a folder, all files with these endings are read but hidden ones, in the order of their paths. Files
+    may be compressed by gzip, bzip2 or xz. The text is cut into blocks of context symbols. They are split by
+    position: the first ones are trained on, the next (the share valid) are for validation, and the last (the
+    share test) are the test set. Each character of the training part is a symbol, and all others are one
+    more; with unit=bytes there are 256. The loss is the cross-entropy in nats; bits is the loss in bits per
+    symbol. The transformer has about 12·layers·width² weights and 2·width for each symbol: 10^5 by default,
+    10^7 with width=384:layers=6; a note says how many. Only the first 200,000 symbols are read unless length
+    says otherwise; length=none reads all.
     """
     from .table_copy import machine_memory
     from .text_files import files_of, read_text

@@ -56,7 +56,8 @@ def files_of(path: Path, endings: Sequence[str]) -> list[Path]:
     found = sorted(each for each in _below(path) if each.name.lower().endswith(wanted))
     if not endings or not found:
         raise text_error(
-            f"no file in {path} ends in {', '.join(endings) or 'nothing'}; give endings=(.txt,.rst) or others"
+            f"no file in {path} ends in {', '.join(endings) or 'nothing'}, but for hidden ones; give "
+            "endings=(.txt,.rst) or others"
         )
     return found
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from optcompare import WorkloadError
+from optcompare import ComparisonError, WorkloadError
 from optcompare.core.comparison import Budget
 from optcompare.planning import dry_run, estimates
 from tests.helpers.trials import make_trainer
@@ -54,39 +54,69 @@ def test_the_test_set_is_measured_once_in_each_trial(registry, monkeypatch, test
         "epoch": 0,
         "updates": 2,
         "train_seconds": 0.0,
-        "measure_seconds": 2,
+        "measure_seconds": 0.0,
     }
     performed = (
-        [{"train_loss": 1.0, "train_rows": 24, "valid_rows": 8}] * 2,
+        [{"train_loss": 1.0}] * 2,
         {"progress": progress, "optimizer": {}, "rng": {}},
     )
     monkeypatch.setattr(estimates, "make_first_updates", lambda *_, **__: performed)
     monkeypatch.setattr(estimates, "perf_counter", lambda: 0.0)
+    monkeypatch.setattr(dry_run, "check_all_rows", lambda *_: 1 / 32)
     trainer = make_trainer(registry, held_out(test=test), ["single"], budget=Budget("updates", 4))
     (estimate,) = dry_run.dry_run(trainer)
     assert estimate.seconds == pytest.approx(estimate.measurements + share)
 
 
-def test_a_dry_run_measures_all_rows_once_and_then_few(registry, monkeypatch):
-    """Its runs time two or more updates of each arm, each measured twice; all rows would take ages."""
+@pytest.mark.parametrize("goal", [None, "train_loss=1e6"])
+def test_a_dry_run_measures_all_rows_once_and_then_few(registry, monkeypatch, goal):
+    """Its runs time two or more updates of each arm, measured twice; all rows again if it is short."""
     monkeypatch.setattr(Evaluated, "rows", 0)
     workload = small_workload(model=Evaluated, train=points(ROWS), valid=points(ROWS // 4))
-    estimates_of_arms = dry_run.dry_run(make_trainer(registry, workload, ARMS, eval_chunk=1000))
+    estimates_of_arms = dry_run.dry_run(make_trainer(registry, workload, ARMS, goal=goal, eval_chunk=1000))
     assert len(estimates_of_arms) == len(ARMS)
     assert Evaluated.rows >= ROWS + ROWS // 4
     runs_of_an_arm = 1 + 2 * 4
-    assert Evaluated.rows <= ROWS + ROWS // 4 + (2 * 1024) * (2 * runs_of_an_arm * len(ARMS) + 2)
+    once_or_twice = 2 * (ROWS + ROWS // 4)
+    assert Evaluated.rows <= once_or_twice + (2 * 1024) * (2 * runs_of_an_arm * len(ARMS) + 2)
 
 
 @pytest.mark.parametrize("name", ["train", "valid"])
 @pytest.mark.parametrize(
     ("row", "refusal"),
     [
-        (2999, "some rows of {} do not pass, while its first 5 do: ValueError: the file is empty"),
-        (2000, "not all rows of {} can be measured: ValueError: the file is empty"),
+        (3, "the first 5 rows of {} cannot be read: ValueError: the file is empty"),
+        (
+            2999,
+            "the first 5 rows of {} pass, and others, or other numbers of rows, do not: ValueError",
+        ),
+        (2000, "not all rows of {} can be measured in passes of 3000 rows: ValueError: the file is empty"),
     ],
 )
 def test_a_late_row_that_cannot_be_read_is_refused_before_training(registry, name, row, refusal):
     workload = small_workload(**{"train": points(3000), "valid": points(3000), name: Broken(row)})
     with pytest.raises(WorkloadError, match=refusal.format(name)):
         dry_run.dry_run(make_trainer(registry, workload, ["mini:4"]))
+
+
+def area(output: torch.Tensor, y: torch.Tensor) -> float:
+    """Fails on a part of the rows, as an area under a curve does without a positive one."""
+    if len(y) < ROWS:
+        raise ValueError("no positive row")
+    return 1.0
+
+
+def test_a_metric_that_needs_all_rows_is_not_computed_on_few(registry):
+    workload = small_workload(train=points(ROWS), metrics={"area": area})
+    assert dry_run.dry_run(make_trainer(registry, workload, ["mini:4"]))
+
+
+def test_an_optimizer_that_spoils_weights_is_named(registry):
+    class Spoils(torch.optim.SGD):
+        def __init__(self, weights, lr):
+            super().__init__(weights, lr)
+            self.param_groups[0]["params"][0].data.fill_(torch.nan)
+
+    trainer = make_trainer(registry, small_workload(), ["mini:4"], optimizers=[Spoils])
+    with pytest.raises(ComparisonError, match="before the first update is nan, and finite without the arm's"):
+        dry_run.dry_run(trainer)

@@ -46,6 +46,21 @@ class Unsteady(nn.Linear):
         return sum((super(Unsteady, self).forward(x) for _ in x), torch.zeros(len(x), 1)) / len(x)
 
 
+class Indexed(nn.Linear):
+    """Has a sparse result beside the wide one."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        sparse = x[:, :1].to_sparse()
+        return super().forward(x) + sparse.to_dense() * x[:, :1].repeat(1, WIDE).mean(1, keepdim=True)
+
+
+def normalised() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, WIDE), nn.BatchNorm1d(WIDE), nn.Linear(WIDE, 1))
+
+
 def wide() -> nn.Module:
     return nn.Sequential(nn.Linear(3, WIDE), nn.ReLU(), nn.Linear(WIDE, 1))
 
@@ -61,11 +76,13 @@ def large_weights() -> nn.Module:
         (lambda: nn.Linear(3, 1), 16384),
         (wide, MOST_BYTES // (4 * WIDE)),
         (Outer, MOST_BYTES // (4 * WIDE)),
+        (Indexed, MOST_BYTES // (4 * WIDE)),
+        (normalised, 16384),
         (Repeats, 16384),
         (Unsteady, 16384),
         (large_weights, 32),
     ],
-    ids=["narrow", "wide", "wide inside", "views", "unsteady", "fewest"],
+    ids=["narrow", "wide", "wide inside", "sparse", "BatchNorm", "views", "unsteady", "fewest"],
 )
 def test_the_largest_result_of_a_pass_fills_4_mebibytes(registry, model, expected):
     workload = small_workload(10, model=model)

@@ -256,10 +256,11 @@ def test_a_path_without_text_is_refused(write, tmp_path, capsys):
         text(Path(os.devnull))
     write("abc", "data.csv")
     with pytest.raises(
-        WorkloadError, match=r"no file in .* ends in \.txt, \.md, \.rst; give endings=\(\.txt,"
+        WorkloadError,
+        match=r"no file in .* ends in \.txt, \.md, \.rst, but for hidden ones; give endings",
     ):
         text(tmp_path)
-    with pytest.raises(WorkloadError, match=r"no file in .* ends in nothing; give endings"):
+    with pytest.raises(WorkloadError, match=r"ends in nothing, but for hidden ones; give endings"):
         text(tmp_path, endings=())
     assert run("run", "--workload", f"text:{tmp_path / 'nothing.txt'}", "--strategies", "full") == 2
     assert capsys.readouterr().err.startswith("error: workload text: ")

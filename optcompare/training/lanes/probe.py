@@ -17,7 +17,6 @@ from ..data import Source, TensorSource
 from ..device import flushing_denormals
 from ..machine_speed import mean_seconds
 from ..measurement.evaluation import regular_sources
-from ..measurement.evaluation_rows import TIMED_ROWS
 from ..setup import Setup
 from .engines.inductor import is_compiled
 from .engines.traced import operations_of
@@ -28,6 +27,8 @@ from .update_rules import Unsupported
 
 _WINDOW = 0.04
 """The approximate seconds for which an update, and a measurement, are repeated."""
+_TIMED_PASSES = 2
+"""The forward passes over each set that a timed measurement makes."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _probed(lanes: LanesTrainer, trials: Sequence[Trial], updates: float) -> Pro
 
     with flushing_denormals(carry[0].device):
         update = seconds(lambda: step(carry, rates, data, batch))
-    passes = few_rows(sources, lanes.setup)
+    passes = first_passes(sources, lanes.setup)
     of_few = seconds(lambda: evaluation.values(carry, range(width), sources, passes.__getitem__))
     share = sum(len(rows) for each in passes.values() for rows in each) / sum(
         source.n for source in sources.values()
@@ -117,15 +118,12 @@ def _probed(lanes: LanesTrainer, trials: Sequence[Trial], updates: float) -> Pro
     return Probed(update, of_few / share, operations, compiler, cached)
 
 
-def few_rows(sources: Mapping[str, Source], setup: Setup) -> dict[str, Sequence[torch.Tensor]]:
-    """Return passes over the first rows of each set, which suffice to time; all, if the loss needs them.
+def first_passes(sources: Mapping[str, Source], setup: Setup) -> dict[str, Sequence[torch.Tensor]]:
+    """Return the first passes over each set, which suffice to time all.
 
     Args:
         sources: The sets that evaluation points measure, by their names.
         setup: The comparison and its live objects.
     """
-    chunk, parted = setup.comparison.eval_chunk, setup.workload.in_parts
-    return {
-        name: list(torch.arange(min(source.n, TIMED_ROWS) if parted else source.n).split(chunk))
-        for name, source in sources.items()
-    }
+    chunk = setup.comparison.eval_chunk
+    return {name: torch.arange(source.n).split(chunk)[:_TIMED_PASSES] for name, source in sources.items()}

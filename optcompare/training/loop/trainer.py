@@ -68,9 +68,13 @@ class LoopTrainer:
         return other
 
     def in_brief(self, comparison: Comparison) -> LoopTrainer:
-        """Return :meth:`for_comparison` for trials that measure a sample of rows alone, as in a dry run."""
-        other = self.for_comparison(comparison)
-        other.setup = dataclasses.replace(other.setup, brief=True)
+        """Return a trainer for trials that measure the loss on a sample of rows alone, as in a dry run.
+
+        They have no metrics, which may need all rows, and no goal, near which all rows are measured.
+        """
+        other = self.for_comparison(dataclasses.replace(comparison, goal=None, stop_at_goal=False))
+        workload = dataclasses.replace(self.setup.workload, metrics={}, errors=())
+        other.setup = dataclasses.replace(other.setup, brief=True, workload=workload)
         return other
 
     def on_split_of(self, seed: int) -> LoopTrainer:

@@ -39,8 +39,8 @@ class EvaluationRows:
     """Hold the rows that evaluation points measure: the same for all arms and seeds.
 
     The first record of a trial, and the last of one that finished or diverged, are over all rows, whatever
-    the sample. So is the set of the goal at each evaluation point where the sample cannot exclude that the
-    goal is reached.
+    the sample (but in the short trials of a dry run). So is the set of the goal at each evaluation point
+    where the sample cannot exclude that the goal is reached.
 
     Attributes:
         sizes: The number of rows of each set, by its name.

@@ -9,7 +9,7 @@ from optcompare.core.comparison import Budget
 from optcompare.training.device import torch_settings
 from optcompare.training.lanes import probe as probing
 from optcompare.training.lanes import program_cache
-from optcompare.training.lanes.probe import few_rows, probe
+from optcompare.training.lanes.probe import first_passes, probe
 from optcompare.training.lanes.trainer import LanesTrainer
 from optcompare.training.machine_speed import mean_seconds, operation_seconds
 from optcompare.training.measurement.evaluation import regular_sources
@@ -90,17 +90,17 @@ def test_the_speed_of_the_machine_draws_nothing():
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_a_measurement_is_timed_on_few_rows_of_each_set(registry, monkeypatch):
-    """It takes a second for 1,024 and 700 rows, so 5,700/1,724 seconds for all."""
+def test_a_measurement_is_timed_on_two_passes_of_each_set(registry, monkeypatch):
+    """It takes a second for 1,200 and 700 rows, so three for all 5,700."""
     x, y = torch.ones(5000, 3), torch.ones(5000, 1)
     workload = small_workload(train=(x, y), valid=(x[:700], y[:700]))
     loop = make_trainer(registry, workload, ["mini:64"], eval_chunk=600)
-    passes = few_rows(regular_sources(loop.sources), loop.setup)
+    passes = first_passes(regular_sources(loop.sources), loop.setup)
     assert {name: [len(rows) for rows in each] for name, each in passes.items()} == {
-        "train": [600, 424],
+        "train": [600, 600],
         "valid": [600, 100],
     }
     monkeypatch.setattr(probing, "mean_seconds", lambda *_: 1.0)
     lanes = LanesTrainer(loop, 2**30)
     with torch_settings(1):
-        assert probe(lanes, group(lanes), 10).measurement == pytest.approx(5700 / 1724)
+        assert probe(lanes, group(lanes), 10).measurement == pytest.approx(3.0)
