@@ -1,9 +1,9 @@
-"""Measure all rows of the data once, since a row that fails would else be found in the midst of training."""
+"""Measure all rows of a set before training, since a row that fails would else waste training."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -11,58 +11,67 @@ from ..core.comparison import Trial
 from ..core.rng import preserved_rng
 from ..core.tree import tensors
 from ..errors import USER_CODE_ERRORS, WorkloadError
+from ..interfaces.workload import Workload
 from ..training.autocast import in_autocast
 from ..training.device import Clock
 from ..training.loop.trainer import LoopTrainer, why
-from ..training.measurement.evaluation import evaluate, evaluating, regular_sources
-from ..training.own_loss import with_own_loss
-from ..training.placement import place
+from ..training.measurement.evaluation import evaluate, evaluating
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _SHORT_SECONDS = 0.1
 """A measurement below this is timed again, since the first one may import and allocate much."""
 
 
-def check_all_rows(trainer: LoopTrainer, seed: int) -> float:
-    """Measure all rows of the training and the validation set once, at the shared start.
+def measure_all_rows(
+    trainer: LoopTrainer, workload: Workload, model: nn.Module, name: str, seed: int
+) -> float:
+    """Measure all rows of a set at the shared start.
 
     Args:
-        trainer: The loop trainer of the comparison.
+        trainer: The loop trainer, with the data of the split.
+        workload: The workload with its own copy of the loss on the device.
+        model: The model at the shared start.
+        name: ``train``, ``valid`` or ``test``.
         seed: The seed of the shared start.
 
     Returns:
-        The seconds of measuring one row.
+        The seconds that it takes.
 
     Raises:
         WorkloadError: Rows cannot be measured, or the training loss is not finite.
     """
-    own = with_own_loss(trainer.setup.workload, trainer.device, trainer.dtype)
-    workload = in_autocast(own, trainer.device, trainer.setup.comparison.autocast)
-    model = place(trainer.start(seed).model(), trainer.device, trainer.dtype)
-    chunk, sources = trainer.setup.comparison.eval_chunk, regular_sources(trainer.sources)
-    found: dict[str, float] = {}
-    clock = Clock(trainer.device)
-    with preserved_rng(), clock:
-        for name, source in sources.items():
-            try:
-                found |= evaluate(workload, model, {name: source}, chunk)
-            except USER_CODE_ERRORS as error:
-                trial = Trial(trainer.setup.comparison.arms[0], seed)
-                raise WorkloadError(
-                    f"workload {workload.name}: not all rows of {name} can be measured in passes of "
-                    f"{_passes(source.n, chunk)}: {why(error, trial, workload.size)}"
-                ) from error
-    seconds = clock.seconds
-    if seconds < _SHORT_SECONDS:
-        again = Clock(trainer.device)
-        with preserved_rng(), again:
-            evaluate(workload, model, sources, chunk)
-        seconds = min(seconds, again.seconds)
-    if not math.isfinite(found["train_loss"]):
+    comparison, source = trainer.setup.comparison, trainer.sources[name]
+    measured = in_autocast(workload, trainer.device, comparison.autocast)
+
+    def timed() -> tuple[float, dict[str, float]]:
+        clock = Clock(trainer.device)
+        with preserved_rng(), clock:
+            found = evaluate(measured, model, {name: source}, comparison.eval_chunk)
+        return clock.seconds, found
+
+    try:
+        seconds, found = timed()
+        if seconds < _SHORT_SECONDS:
+            seconds = min(seconds, timed()[0])
+    except USER_CODE_ERRORS as error:
+        reason = why(error, Trial(comparison.arms[0], seed), workload.size)
+        raise WorkloadError(
+            f"workload {workload.name}: {name} cannot be measured in passes of "
+            f"{_passes(source.n, comparison.eval_chunk)}: {reason}{where_to_look(name)}"
+        ) from error
+    if name == "train" and not math.isfinite(found["train_loss"]):
         raise WorkloadError(
             f"workload {workload.name}: the training loss before the first update is {found['train_loss']}; "
-            f"{_where_not_finite(trainer, seed)}"
+            f"{_where_not_finite(trainer, workload, model)}"
         )
-    return seconds / sum(source.n for source in sources.values())
+    return seconds
+
+
+def where_to_look(name: str) -> str:
+    """Return advice on a set that fails, to be appended to the reason; none on the training set."""
+    return "" if name == "train" else "; look for rows or classes that train does not have"
 
 
 def _passes(n: int, chunk: int) -> str:
@@ -71,19 +80,13 @@ def _passes(n: int, chunk: int) -> str:
     return f"{min(n, chunk)} rows{last}"
 
 
-def _where_not_finite(trainer: LoopTrainer, seed: int) -> str:
+def _where_not_finite(trainer: LoopTrainer, workload: Workload, model: nn.Module) -> str:
     """Find the first values that are not finite: in the weights, the data, the output or the loss.
-
-    Args:
-        trainer: The loop trainer of the comparison.
-        seed: The seed of the shared start.
 
     Returns:
         A clause for an error message, with the rows if they are known.
     """
-    workload = with_own_loss(trainer.setup.workload, trainer.device, trainer.dtype)
     chunk, data = trainer.setup.comparison.eval_chunk, trainer.sources["train"]
-    model = place(trainer.start(seed).model(), trainer.device, trainer.dtype)
     broken = [name for name, weight in model.named_parameters() if not weight.isfinite().all()]
     if broken:
         return f"the model begins with values in {broken[0]} that are not finite"

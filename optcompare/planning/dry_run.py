@@ -19,7 +19,6 @@ from ..training.loop.trainer import LoopTrainer
 from ..training.measurement.diagnosing import Diagnosing
 from ..training.measurement.evaluation import final_sources, regular_sources
 from ..training.measurement.module_state import same
-from .all_rows_check import check_all_rows
 from .estimates import Estimate, estimate_trial, measure_pace, time_first_updates
 from .planned_batches import planned_batches
 from .split_checks import check_splits
@@ -43,12 +42,10 @@ def dry_run(trainer: LoopTrainer) -> list[Estimate]:
     comparison = trainer.setup.comparison
     seed = comparison.seeds[0]
     check_splits(trainer)
-    for each in comparison.seeds[: comparison.split_seeds]:
-        check_workload(trainer, each)
-    row = check_all_rows(trainer, seed)
+    measuring, *_ = [check_workload(trainer, each) for each in comparison.seeds[: comparison.split_seeds]]
     seconds = check_diagnostics(trainer, Trial(comparison.arms[0], seed)) / comparison.diagnose_every
     bare = trainer.for_comparison(dataclasses.replace(comparison, diagnostics=(), recalibrate=False))
-    estimates = [_dry_run_of_arm(bare, Trial(arm, seed), row) for arm in comparison.arms]
+    estimates = [_dry_run_of_arm(bare, Trial(arm, seed), measuring) for arm in comparison.arms]
     return [
         dataclasses.replace(estimate, further_seconds=estimate.further_seconds + seconds)
         for estimate in estimates
@@ -79,20 +76,18 @@ def check_diagnostics(trainer: LoopTrainer, trial: Trial) -> float:
     return watch.seconds
 
 
-def _dry_run_of_arm(trainer: LoopTrainer, trial: Trial, row: float) -> Estimate:
+def _dry_run_of_arm(trainer: LoopTrainer, trial: Trial, measuring: Mapping[str, float]) -> Estimate:
     """Make the first updates of an arm, check their results, and estimate the cost of its trials.
 
     Args:
         trainer: The loop trainer of the comparison.
         trial: A trial of the arm.
-        row: The seconds of measuring one row.
+        measuring: The seconds of measuring all rows of each set, by its name.
     """
     arm, n = trial.arm, trainer.setup.workload.size
     sizes, updates = planned_batches(trainer, trial)
     _refuse_large_batch(arm, trainer.setup.comparison.budget, sizes[0])
     more_than_one = updates > 1 if updates else sizes[0] < n
-    rows = sum(source.n for source in regular_sources(trainer.sources).values())
-    test_rows = sum(source.n for source in final_sources(trainer.sources, trial).values())
     few = 2 if more_than_one else 1
     (records, state), timed = time_first_updates(trainer, trial, few)
     progress = state["progress"]
@@ -106,10 +101,15 @@ def _dry_run_of_arm(trainer: LoopTrainer, trial: Trial, row: float) -> Estimate:
         sizes = sizes[:1] * math.ceil(len(sizes) / evaluations)
         updates = updates and math.ceil(updates / evaluations)
     most = len(sizes) if passes <= 1 else 1
-    pace = measure_pace(trainer, trial, timed, most, row)
-    estimate = estimate_trial(trainer, arm, updates, sizes, pace, rows)
+    pace = measure_pace(trainer, trial, timed, most)
+    of_all = sum(measuring[name] for name in regular_sources(trainer.sources))
+    estimate = estimate_trial(trainer, arm, updates, sizes, pace, of_all)
     draws = not same(state["rng"], _rng_at_start(trainer, trial))
-    return dataclasses.replace(estimate, end_seconds=test_rows * row, draws=draws)
+    return dataclasses.replace(
+        estimate,
+        end_seconds=sum(measuring[name] for name in final_sources(trainer.sources, trial)),
+        draws=draws,
+    )
 
 
 def _refuse_large_batch(arm: Arm, budget: Budget, first: int) -> None:

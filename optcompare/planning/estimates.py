@@ -12,7 +12,6 @@ from time import perf_counter
 from ..core.columns import Record
 from ..core.comparison import Arm, Budget, Trial
 from ..training.loop.trainer import LoopTrainer
-from ..training.measurement.evaluation_rows import TIMED_ROWS
 from ..training.state import TrialState
 
 Outcome = tuple[list[Record], TrialState]
@@ -22,6 +21,8 @@ _FEW, _MANY, _TIMED_SECONDS = 2, (16, 128, 256, 256), 0.2
 """The updates of the shorter and of the longer runs of each pair, and the seconds after which none begins."""
 _LONG_EPOCH = 1000
 """Updates of an epoch from which on planning it may take longer than the timed updates do."""
+_FEW_ROWS = 1024
+"""The rows of each set that a short run measures, however large the data are."""
 _STEEPEST = 1000
 """The most that the first update, with the planning of its epoch, takes longer than others."""
 
@@ -91,13 +92,11 @@ class Pace:
 
     Args:
         update: The seconds of one update.
-        row: The seconds of measuring one row.
         epoch: The seconds of planning one epoch.
         start: The seconds before the first update.
     """
 
     update: float
-    row: float
     epoch: float = 0.0
     start: float = 0.0
 
@@ -134,12 +133,12 @@ def make_first_updates(trainer: LoopTrainer, trial: Trial, updates: int) -> Outc
     comparison, budget = trainer.setup.comparison, Budget("updates", updates)
     if comparison.budget.unit == "updates" and comparison.budget.amount < updates:
         budget = comparison.budget
-    rows = TIMED_ROWS if trainer.setup.workload.in_parts else None
+    rows = _FEW_ROWS if trainer.setup.workload.in_parts else None
     short = trainer.in_brief(dataclasses.replace(comparison, budget=budget, measure=0, measure_rows=rows))
     return short.advance([trial], None, lambda: False)
 
 
-def measure_pace(trainer: LoopTrainer, trial: Trial, first: TimedRun, most: int, row: float) -> Pace:
+def measure_pace(trainer: LoopTrainer, trial: Trial, first: TimedRun, most: int) -> Pace:
     """Time pairs of short runs of a trial, one of few updates and one of more.
 
     Planning an epoch and the first update are slow, and a run of few updates consists of little else. The
@@ -151,7 +150,6 @@ def measure_pace(trainer: LoopTrainer, trial: Trial, first: TimedRun, most: int,
         trial: The trial, which begins at its shared start in each run.
         first: The first run of the trial; slow ones are not repeated.
         most: Updates of its first epoch, which no run exceeds.
-        row: The seconds of measuring one row.
 
     Returns:
         The pace.
@@ -164,7 +162,7 @@ def measure_pace(trainer: LoopTrainer, trial: Trial, first: TimedRun, most: int,
                 break
             runs.append(time_first_updates(trainer, trial, updates)[1])
             spent += runs[-1].start + runs[-1].training
-    return pace_of(runs, row)
+    return pace_of(runs)
 
 
 def time_first_updates(trainer: LoopTrainer, trial: Trial, updates: int) -> tuple[Outcome, TimedRun]:
@@ -186,31 +184,30 @@ def time_first_updates(trainer: LoopTrainer, trial: Trial, updates: int) -> tupl
     return (records, state), TimedRun(progress["updates"], training, start)
 
 
-def pace_of(runs: Sequence[TimedRun], row: float) -> Pace:
+def pace_of(runs: Sequence[TimedRun]) -> Pace:
     """Return the pace that short runs of a trial show, by medians.
 
     Args:
         runs: The runs; those without an update count for the start only. The first is slower than others,
             and does not count if there are others.
-        row: The seconds of measuring one row.
     """
     runs = runs[1:] or runs
     start = median(run.start for run in runs)
     trained = [run for run in runs if run.updates > 0]
     if not trained:
-        return Pace(0.0, row, 0.0, start)
+        return Pace(0.0, 0.0, start)
     few, many = min(run.updates for run in trained), max(run.updates for run in trained)
     short = median(run.training for run in trained if run.updates == few)
     long = [run for run in trained if run.updates >= many / 2]
     if many < 2 * few:
-        return Pace(median(run.training / run.updates for run in long), row, 0.0, start)
+        return Pace(median(run.training / run.updates for run in long), 0.0, start)
     slope = median((run.training - short) / (run.updates - few) for run in long if run.updates > few)
     update = slope if slope > 0 else short / few / _STEEPEST
-    return Pace(update, row, max(0.0, short - few * update), start)
+    return Pace(update, max(0.0, short - few * update), start)
 
 
 def estimate_trial(
-    trainer: LoopTrainer, arm: Arm, planned: int | None, sizes: list[int], pace: Pace, rows: int
+    trainer: LoopTrainer, arm: Arm, planned: int | None, sizes: list[int], pace: Pace, measurement: float
 ) -> Estimate:
     """Estimate what one trial of an arm takes under its budget, without the test set.
 
@@ -220,7 +217,7 @@ def estimate_trial(
         planned: Updates of an epoch; None where they are not known ahead.
         sizes: Samples of the batches of an epoch, or of the first alone where the rest is not known.
         pace: The seconds of the parts of a trial.
-        rows: The rows of a measurement on all rows.
+        measurement: The seconds of a measurement of all rows.
 
     Returns:
         The estimate.
@@ -243,6 +240,6 @@ def estimate_trial(
         update_seconds=pace.update,
         batch_size=sum(sizes) / len(sizes),
         epoch_seconds=pace.epoch,
-        measurement_seconds=pace.row * rows,
+        measurement_seconds=measurement,
         start_seconds=pace.start,
     )

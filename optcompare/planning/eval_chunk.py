@@ -12,6 +12,7 @@ from ..core.rng import preserved_rng
 from ..core.tree import move_batch, tensors
 from ..errors import USER_CODE_ERRORS
 from ..interfaces.data import rows
+from ..interfaces.workload import Workload
 from ..training.data import FEWEST_ROWS_A_PASS, first_rows
 from ..training.loop.trainer import LoopTrainer
 from ..training.measurement.evaluation import evaluate_batch, evaluating
@@ -44,9 +45,9 @@ class _Allocations(TorchDispatchMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        given = {_place(part) for part in tensors([args, kwargs or {}])}
+        given = {_address(part) for part in tensors([args, kwargs or {}])}
         new = [part for part in tensors(result) if part.layout == torch.strided]
-        self.bytes += [part.nbytes for part in new if _place(part) not in given]
+        self.bytes += [part.nbytes for part in new if _address(part) not in given]
         return result
 
 
@@ -72,28 +73,29 @@ def choose_eval_chunk(trainer: LoopTrainer) -> int:
 
 def _bytes_a_row(trainer: LoopTrainer) -> float:
     """Return by how many bytes the largest result grows with a row; 0 where that cannot be seen."""
-    setup = trainer.setup
-    workload = with_own_loss(setup.workload, trainer.device, trainer.dtype)
-    found = []
+    workload = with_own_loss(trainer.setup.workload, trainer.device, trainer.dtype)
     try:
         with preserved_rng():
-            model = place(trainer.start(setup.comparison.seeds[0]).model(), trainer.device, trainer.dtype)
-            for count in (_FEW, _MORE):
-                batch = first_rows(workload.train, count, workload.collate)
-                batch = move_batch(batch, trainer.device, trainer.dtype)
-                if updating(model):
-                    return 0.0
-                with evaluating(model), _Allocations() as allocated:
-                    evaluate_batch(workload, model, batch)
-                found.append(allocated.bytes)
+            start = trainer.start(trainer.setup.comparison.seeds[0])
+            model = place(start.model(), trainer.device, trainer.dtype)
+            if updating(model):
+                return 0.0
+            few, more = (_allocated(trainer, workload, model, count) for count in (_FEW, _MORE))
     except USER_CODE_ERRORS:
         return 0.0  # What fails is checked and explained later.
-    few, more = found
     if len(few) != len(more):
         return 0.0
     return max((many - some for some, many in zip(few, more, strict=True)), default=0) / (_MORE - _FEW)
 
 
-def _place(part: torch.Tensor) -> int:
-    """Return where the values of a tensor lie, so that a view is told from a new result."""
+def _allocated(trainer: LoopTrainer, workload: Workload, model: torch.nn.Module, count: int) -> list[int]:
+    """Return the bytes of each new result of a pass over the first training rows, in order."""
+    batch = first_rows(workload.train, count, workload.collate)
+    with evaluating(model), _Allocations() as allocations:
+        evaluate_batch(workload, model, move_batch(batch, trainer.device, trainer.dtype))
+    return list(allocations.bytes)
+
+
+def _address(part: torch.Tensor) -> int:
+    """Return the address of a tensor's memory, which a view shares with the tensor that it shows."""
     return part.untyped_storage().data_ptr() if part.layout == torch.strided else id(part)

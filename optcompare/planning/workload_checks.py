@@ -19,12 +19,12 @@ from ..interfaces.metrics import Metric, called, is_accumulated, is_pair
 from ..interfaces.workload import Workload, of_torch
 from ..training.data import first_rows
 from ..training.loop.trainer import LoopTrainer
-from ..training.measurement.evaluation import averages, evaluating, in_eval_mode
-from ..training.measurement.evaluation_rows import TEST_SET
+from ..training.measurement.evaluation import in_eval_mode
 from ..training.measurement.module_state import preserved_state
 from ..training.mismatch import explain_with_kinds
 from ..training.own_loss import with_own_loss
 from ..training.placement import place
+from .all_rows_check import measure_all_rows, where_to_look
 from .loss_checks import check_loss, refuse_foreign_weights
 
 if TYPE_CHECKING:
@@ -33,19 +33,22 @@ if TYPE_CHECKING:
 _ENOUGH_ROWS = 5
 
 
-def check_workload(trainer: LoopTrainer, seed: int) -> None:
-    """Check model, loss and metrics on a few rows: shapes, broadcasting, one loss value with a gradient.
+def check_workload(trainer: LoopTrainer, seed: int) -> dict[str, float]:
+    """Check model, loss and metrics: shapes, broadcasting, one loss value with a gradient; then on all rows.
 
     Args:
         trainer: The loop trainer of the comparison; it has the data and the shared starts.
         seed: The seed of the shared start and of the split of the data.
 
+    Returns:
+        The seconds of measuring all rows of each set, by its name.
+
     Raises:
-        WorkloadError: Something does not fit. All rows of the test set are checked, and a few of other sets.
+        WorkloadError: Something does not fit.
     """
     trainer = trainer.on_split_of(seed)
     workload = with_own_loss(trainer.setup.workload, trainer.device, trainer.dtype)
-    start = trainer.start(seed)
+    start, seconds = trainer.start(seed), dict[str, float]()
     refuse_shared_weights(workload, seed)
     with preserved_rng(), torch.enable_grad(), ExitStack() as modes:
         model = place(start.model(), trainer.device, trainer.dtype)
@@ -66,9 +69,9 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
                     f"workload {workload.name}: the first {_ENOUGH_ROWS} rows of {name} do not pass: "
                     f"{explain_with_kinds(error, model, batch)}"
                 ) from error
-            if name == TEST_SET:
-                _measure_test(trainer, workload, model)
-            _check_further_rows(trainer, workload, model, name, seed)
+            _check_parts(trainer, workload, model, name, seed)
+            seconds[name] = measure_all_rows(trainer, workload, model, name, seed)
+    return seconds
 
 
 def _first_batch(trainer: LoopTrainer, workload: Workload, name: str) -> Any:
@@ -83,30 +86,16 @@ def _first_batch(trainer: LoopTrainer, workload: Workload, name: str) -> Any:
         ) from error
 
 
-def _check_further_rows(
-    trainer: LoopTrainer, workload: Workload, model: nn.Module, name: str, seed: int
-) -> None:
-    """Check the loss on rows from all over a set, of which a user's code may refuse some."""
+def _check_parts(trainer: LoopTrainer, workload: Workload, model: nn.Module, name: str, seed: int) -> None:
+    """Check the loss on parts of a set, whose rows or sizes a user's code may refuse."""
     try:
         check_loss(trainer, workload, model, name, seed)
     except (WorkloadError, ComparisonError):
         raise
     except USER_CODE_ERRORS as error:
         raise WorkloadError(
-            f"workload {workload.name}: the first {_ENOUGH_ROWS} rows of {name} pass, and others, or other "
-            f"numbers of rows, do not: {explain(error)}"
-        ) from error
-
-
-def _measure_test(trainer: LoopTrainer, workload: Workload, model: nn.Module) -> None:
-    """Measure all of the test set now, since a failure at a trial's end would waste its training."""
-    try:
-        with evaluating(model):
-            averages(workload, model, trainer.sources[TEST_SET], trainer.setup.comparison.eval_chunk)
-    except USER_CODE_ERRORS as error:
-        raise WorkloadError(
-            f"workload {workload.name}: the test set cannot be measured: {explain(error)}; look for rows or "
-            "classes that train does not have"
+            f"workload {workload.name}: the first {_ENOUGH_ROWS} rows of {name} pass, and other parts of it "
+            f"do not: {explain(error)}{where_to_look(name)}"
         ) from error
 
 

@@ -212,7 +212,10 @@ def labels(last: int) -> torch.Tensor:
     ("test", "message"),
     [
         ((torch.ones(8, 4), labels(1)), "the first 5 rows of test do not pass: .*shape"),
-        ((torch.ones(8, 3), labels(7)), "the test set cannot be measured: .*Target 7 is out of bounds"),
+        (
+            (torch.ones(8, 3), labels(7)),
+            "Target 7 is out of bounds.*; look for rows or classes that train does not",
+        ),
         ((torch.full((8, 3), math.nan), labels(1)), "the inputs of test hold 24 NaN in 8 of 8 rows"),
         ((torch.ones(8, 3),), "test must be a tuple of tensors"),
         ((torch.ones(0, 3), labels(1)[:0]), "test needs tensors of one length of at least 1"),

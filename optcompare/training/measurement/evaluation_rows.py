@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from .goal_watch import GoalWatch
 
 TEST_SET = "test"
-TIMED_ROWS = 1024
-"""The rows of a set whose measurement shows how long all take, however large the data are."""
 PARTS = 16
 """The parts of a sample from whose values the standard error of a metric is estimated."""
 NEAR_ERRORS = 3.0
