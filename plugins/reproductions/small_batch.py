@@ -9,6 +9,7 @@ BETA, REFERENCE = 0.95, 32
 """The usual β₂ of language models, and the batch size at which it is taken for right here."""
 QUICK = ("stdlib-text:context=64:characters=120000:layers=1", (1, 8, 64), {"tune": 5, "seeds": 2})
 FULL = ("stdlib-text:context=64:characters=2000000", (1, 16, 256), {"tune": 6, "tune_seeds": 2, "seeds": 5})
+NEAR = "SGD comes near Adam by many small updates: 1.8 million characters here, 600 million tokens there"
 ADAM, FIXED, SGD = "Adam, half-life kept", f"Adam, β₂ = {BETA}", "SGD"
 
 
@@ -69,10 +70,9 @@ def small_batch() -> Reproduction:
             "fixed": Expected(
                 f"Adam at B = 1: loss with β₂ = {BETA} less half-life kept",
                 0.02,
-                if_not="a short memory costs little in few updates at tuned rates: 28,000 sequences of 32 "
-                "showed 0.08, at two rates and one seed",
+                if_not="a short memory costs little in few updates at tuned rates: 28,000 showed 0.05",
             ),
-            "sgd": Expected("B = 1: loss of SGD less Adam", high=0.05),
+            "sgd": Expected("B = 1: loss of SGD less Adam", high=0.05, if_not=NEAR),
             "grows": Expected("the same at the largest B, less that at B = 1", 0.1),
         },
         find=find,
