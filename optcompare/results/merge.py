@@ -32,7 +32,6 @@ SAME = (
     "autocast",
     "threads",
     "deterministic",
-    "eval_chunk",
     "measure",
     "order",
     "goal",
@@ -150,15 +149,18 @@ def _runs(directory: Path) -> list[Path]:
 
 def _difference(one: ResultTables, other: ResultTables) -> str:
     a, b = one.comparison, other.comparison
-    if a.measure_rows != b.measure_rows:
-        rows = [one.measure_rows or "all" for one in (a, b)]
-        return (
-            f"--measure-rows is {rows[0]} in one and {rows[1]} in the other, which follows from the arms "
-            "unless you give it; give both runs the same"
-        )
     for name in SAME:
         if getattr(a, name) != getattr(b, name):
             return f"{name} is {_shown(getattr(a, name))} in one and {_shown(getattr(b, name))} in the other"
+    for option, follows, rows in (
+        ("--measure-rows", "the arms", [each.measure_rows or "all" for each in (a, b)]),
+        ("--eval-chunk", "the model", [each.eval_chunk for each in (a, b)]),
+    ):
+        if rows[0] != rows[1]:
+            return (
+                f"{option} is {rows[0]} in one and {rows[1]} in the other, which follows from {follows} "
+                "unless you give it; give both runs the same"
+            )
     tried = [c.tuning.rate_count * c.tuning.seeds * c.repeats if c.tuning else 0 for c in (a, b)]
     if tried[0] != tried[1]:
         return f"an arm was tuned with {tried[0]} trials in one and {tried[1]} in the other"

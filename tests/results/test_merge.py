@@ -43,11 +43,23 @@ def test_runs_of_different_questions_are_refused_with_the_reason(tmp_path, case)
         load_all([tmp_path / "a", tmp_path / "b"])
 
 
-def test_runs_on_other_samples_of_rows_are_refused_with_the_option_that_makes_them_alike(tmp_path):
+CHOSEN = {
+    "rows measured": ({"measure_rows": 40}, {}, r"--measure-rows is 40 in one and all in the other.*same"),
+    "rows in a pass": (
+        {"eval_chunk": 64},
+        {"eval_chunk": 100},
+        r"--eval-chunk is 64 in one and 100 in the other, .* from the model .*the same",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHOSEN)
+def test_runs_that_measure_otherwise_are_refused_with_the_option_that_makes_them_alike(tmp_path, case):
+    one, other, message = CHOSEN[case]
     workload = small_workload(n=100)
-    compare(workload, "full", seeds=1, epochs=1, measure_rows=40, out=tmp_path / "a")
-    compare(workload, "mini:50", seeds=1, epochs=1, out=tmp_path / "b")
-    with pytest.raises(ComparisonError, match=r"--measure-rows is 40 in one and all in the other.*the same"):
+    compare(workload, "full", seeds=1, epochs=1, **one, out=tmp_path / "a")
+    compare(workload, "mini:50", seeds=1, epochs=1, **other, out=tmp_path / "b")
+    with pytest.raises(ComparisonError, match=message):
         load_all([tmp_path / "a", tmp_path / "b"])
 
 
