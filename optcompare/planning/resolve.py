@@ -11,6 +11,7 @@ from ..core.comparison_checks import check_choices, check_engine
 from ..core.goal import Goal
 from ..errors import ComparisonError
 from ..interfaces.data import rows as sample_count
+from ..interfaces.metrics import accuracy
 from ..interfaces.workload import Workload
 from ..registry.manager import Registry
 from ..training.data import default_chunk
@@ -197,11 +198,16 @@ def _chunks(workload: Workload, question: Question) -> tuple[int, int, list[str]
 
 
 def _goal(text: str | None, workload: Workload) -> str | None:
-    """Return the goal in its canonical form; raise where its metric is not measured."""
+    """Return the goal in its canonical form; raise where its metric is not measured, or never reaches it."""
     if text is None:
         return None
     goal = Goal.parse(text, workload.errors)
     goal.check([f"{part}_{name}" for part in workload.sets for name in ("loss", *workload.metrics)])
+    if workload.metrics.get(goal.metric.removeprefix(f"{goal.data}_")) is accuracy and goal.value > 1:
+        percent = (
+            f", such as {dataclasses.replace(goal, value=goal.value / 100)}" if goal.value <= 100 else ""
+        )
+        raise ComparisonError(f"goal {goal}: an accuracy is a share of at most 1; give a share{percent}")
     return str(goal)
 
 

@@ -483,6 +483,11 @@ BAD: list[tuple[str, str]] = [
         "--workload diabetes --goal test_loss=1",
         "there is no metric 'test_loss'; there are train_loss, valid_loss",
     ),
+    (
+        "--workload digits --goal valid_accuracy=95",
+        "an accuracy is a share of at most 1; give a share, such as valid_accuracy=0.95",
+    ),
+    ("--workload digits --goal valid_accuracy=101", "an accuracy is a share of at most 1; give a share"),
     ("--strategies ,", "has an empty name; write names separated by single commas"),
     ("--strategies full,full", "full is listed twice; leave one out or change a setting"),
     ("--strategies mini@adam@sgd", "has more than one '@'; write strategy@optimizer"),
