@@ -52,6 +52,7 @@ def no_progress_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Print no line of progress after some seconds, which only a slow machine would reach."""
     monkeypatch.setattr(progress, "_LINE_EVERY_SECONDS", math.inf)
     monkeypatch.setattr(progress, "_LONG_END_SECONDS", 3600.0)
+    monkeypatch.setattr(progress, "_LONG_PREPARATION_SECONDS", 3600.0)
 
 
 @pytest.fixture(autouse=True)

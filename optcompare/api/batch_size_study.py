@@ -24,7 +24,7 @@ from ..report.figures import save_scaling
 from ..report.result import Result
 from ..storage.previous_run import PreviousRun
 from ..training.settings import preserved_settings
-from .observed import observed, texts
+from .observed import observed, prepared_aloud, texts
 from .python_words import with_python_words
 from .run_or_resume import run_or_resume
 
@@ -152,7 +152,8 @@ def batch_size_study(
         question = measured_as(question, previous.comparison)
     options = RunOptions(track=texts("track", track), memory=memory, jobs=jobs, executor=executor)
     registry = Registry.load(question.plugins)
-    prepared = prepare(registry, study_question(registry, question, batch_sizes, max_epochs))
+    with prepared_aloud(progress):
+        prepared = prepare(registry, study_question(registry, question, batch_sizes, max_epochs))
     directory = next((Path(path) for path in (out, resume) if path is not None), None)
     with observed(prepared, options, observer, progress) as options:
         result = run_or_resume(prepared, previous, directory, options, force=force)

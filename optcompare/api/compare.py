@@ -24,7 +24,7 @@ from ..report.result import Result
 from ..storage.previous_run import PreviousRun
 from ..training.settings import preserved_settings
 from ..training.shared_init import Order
-from .observed import observed, texts
+from .observed import observed, prepared_aloud, texts
 from .python_words import with_python_words
 from .run_or_resume import run_or_resume
 
@@ -226,7 +226,8 @@ def compare(
     if previous is not None:
         question = measured_as(question, previous.comparison)
     options = RunOptions(track=texts("track", track), memory=memory, jobs=jobs, executor=executor)
-    prepared = prepare(Registry.load(question.plugins), question)
+    with prepared_aloud(progress):
+        prepared = prepare(Registry.load(question.plugins), question)
     directory = None if out is None else Path(out)
     with observed(prepared, options, observer, progress) as options:
         return run_or_resume(prepared, previous, directory, options, force=force)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from ..errors import ComparisonError
-from ..execution.progress import in_notebook
+from ..execution.progress import in_notebook, preparation
 from ..execution.progress import progress as shown
 from ..execution.run_options import RunOptions
 from ..execution.runner import Observer
@@ -31,11 +31,24 @@ def observed(
         The options with both observers.
     """
     known = len(prepared.registry.warnings)
-    with shown() if (in_notebook() if progress is None else progress) else nullcontext() as bar:
+    with shown() if _is_shown(progress) else nullcontext() as bar:
         observers = [each for each in (observer, bar) if each is not None]
         yield dataclasses.replace(options, observers=observers)
     for warning in prepared.registry.warnings[known:]:
         warnings.warn(warning, stacklevel=6)
+
+
+def prepared_aloud(progress: bool | None) -> AbstractContextManager[None]:
+    """Say what happens before training, if it takes long.
+
+    Args:
+        progress: Whether this is shown; None: in notebooks only.
+    """
+    return preparation() if _is_shown(progress) else nullcontext()
+
+
+def _is_shown(progress: bool | None) -> bool:
+    return in_notebook() if progress is None else progress
 
 
 def texts(name: str, items: str | Sequence[str]) -> tuple[str, ...]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from ..errors import printable
-from ..execution.progress import Lines, progress
+from ..execution.progress import Lines, preparation, progress
 from .fitted_tables import fitted
 
 
@@ -39,6 +39,10 @@ class Printer:
         else:
             with progress() as shown:
                 yield shown
+
+    def preparation(self) -> AbstractContextManager[None]:
+        """Say on standard error what happens before training, if it takes long; nothing when quiet."""
+        return nullcontext() if self.quiet else preparation()
 
     def line(self, text: str = "") -> None:
         """Print a text; on a terminal, long lines are broken between words.

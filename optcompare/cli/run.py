@@ -228,7 +228,8 @@ def run(ctx: click.Context, /, **_: Any) -> None:
     request = RunRequest.of(ctx)
     output, options = request.output, request.options
     reporter = Reporter(output.quiet or output.as_json, tracker_prints(request), output.wide)
-    runs = prepare_runs(request)
+    with reporter.preparation():
+        runs = prepare_runs(request)
     if options.metric is not None:
         for one in runs:
             check_known_metric(options.metric, one.prepared)

@@ -93,7 +93,8 @@ def scaling(ctx: click.Context, /, **_: Any) -> None:
     request = StudyRequest.of(ctx)
     output, options = request.output, request.options
     reporter = Reporter(output.quiet or output.as_json, tracker_prints(request))
-    study = prepare_study_run(request)
+    with reporter.preparation():
+        study = prepare_study_run(request)
     if output.dry_run:
         show_plans([(study.prepared, study.previous)], reporter, output.as_json, options)
         return

@@ -20,6 +20,22 @@ _LINE_EVERY_SECONDS = 5.0
 _SHOWN_EVERY_SECONDS = 0.25
 _LONG_END_SECONDS = 3.0
 """The seconds after the last trial before a plain line says that statistics and figures are under way."""
+_LONG_PREPARATION_SECONDS = 5.0
+"""The seconds before a line says what happens before the first trial."""
+
+
+@contextmanager
+def preparation() -> Iterator[None]:
+    """Say what happens before training, on standard error, if the context takes long."""
+    words = "preparing: reads the data, measures it once and makes a few updates with each arm…"
+    timer = threading.Timer(_LONG_PREPARATION_SECONDS, _print, [words])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 @contextmanager

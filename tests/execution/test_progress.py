@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import time
 
+import pytest
 from rich.console import Console
 
+from optcompare import compare
+from optcompare.cli.printer import Printer
 from optcompare.execution import progress
 from optcompare.execution.progress import Bar, Lines
 
@@ -24,6 +28,46 @@ def test_a_short_end_is_none(capsys):
         lines.advanced(6, 6, 1.0, 2.0)
     assert not lines._end.is_alive()
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_long_preparation_is_a_line_unless_quiet(capsys, monkeypatch, quiet):
+    monkeypatch.setattr(progress, "_LONG_PREPARATION_SECONDS", 0.0)
+    lines = []
+    with Printer(quiet).preparation():
+        while not quiet and not lines:  # printed by another thread
+            time.sleep(0.001)
+            lines = capsys.readouterr().err.splitlines()
+    assert capsys.readouterr().err == ""
+    assert [line.split(":")[0] for line in lines] == ([] if quiet else ["preparing"])
+
+
+def test_a_short_preparation_is_silent(capsys):
+    with progress.preparation():
+        pass
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("shown", "printed"), [(True, True), (False, False), (None, False)])
+def test_python_says_that_it_prepares_where_progress_is_shown(capsys, monkeypatch, shown, printed):
+    """The timer of this test is at its end at once, so that nothing depends on seconds."""
+    monkeypatch.setattr(progress.threading, "Timer", Expired)
+    compare("line", "full", seeds=1, epochs=1, progress=shown)
+    assert ("preparing: " in capsys.readouterr().err) == printed
+
+
+class Expired:
+    def __init__(self, seconds, call, arguments):
+        self._end = (call, arguments)
+
+    def start(self):
+        call, arguments = self._end
+        call(*arguments)
+
+    def cancel(self):
+        pass
+
+    join = cancel
 
 
 def test_lines_stand_apart(capsys, monkeypatch):

@@ -17,4 +17,6 @@ def run(*arguments: object) -> int | str | None:
 
 def without_progress(stderr: str) -> str:
     """Leave out lines of progress, which a process prints every few seconds and so only on a slow machine."""
-    return re.sub(r"^\d+ of \d+ trials, (\d+%, .*|finishing…)\n", "", stderr, flags=re.MULTILINE)
+    return re.sub(
+        r"^(\d+ of \d+ trials, (\d+%, .*|finishing…)|preparing: .*)\n", "", stderr, flags=re.MULTILINE
+    )
