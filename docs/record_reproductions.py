@@ -114,7 +114,10 @@ def _or(value: float | None, default: float) -> float:
 
 
 def _reason(each: dict[str, Any]) -> str:
-    return f"Not as expected: {each['words']}. {each['likely_reason'] or 'No likely reason is known'}"
+    reason = each["likely_reason"]
+    return (
+        f"Not as expected: {each['words']}. {f'Likely reason: {reason}' if reason else 'No reason is known'}"
+    )
 
 
 if __name__ == "__main__":

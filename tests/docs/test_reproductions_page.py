@@ -58,5 +58,5 @@ def test_the_page_shows_what_does_not_hold_with_its_likely_reason():
     assert "| [`other`](#other) | Lu et al. 2022" in page
     assert "| 0 of 1 |" in page
     assert "| a slope | at least -1 | nan | **no** |" in page
-    assert "- Not as expected: a slope. the goal is too easy\n- measured twice\n" in page
+    assert "- Not as expected: a slope. Likely reason: the goal is too easy\n- measured twice\n" in page
     assert "figure" not in page.split("## other")[1].lower()
