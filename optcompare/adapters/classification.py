@@ -10,7 +10,7 @@ from torch import nn
 
 from ..errors import USER_CODE_ERRORS
 from ..interfaces.label_weights import IGNORED, ignored_label, is_cross_entropy, label_weight
-from ..interfaces.metrics import Metric
+from ..interfaces.metrics import Metric, share
 from .fields import Loss
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def class_metric(dimension: int, loss: Loss | None) -> Metric:
     """
     ignored = ignored_label(loss)
 
+    @share
     def metric(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         kept = y != ignored
         return ((output.argmax(dimension) == y) & kept).sum(), kept.sum()

@@ -11,7 +11,7 @@ from torch import nn
 
 from ..core.tree import Batch, len_batch, select_rows
 from ..errors import WorkloadError
-from ..interfaces.metrics import Metric
+from ..interfaces.metrics import Metric, share
 from .classification import count_labels
 from .fields import Forward, Loss, Output, Weight, WorkloadFields, signature_parameters
 
@@ -161,6 +161,7 @@ def _weight_of(module: nn.Module, forward: Forward, batch: NamedBatch) -> tuple[
 def _accuracy(shift: int) -> Metric:
     """Return the accuracy as a metric; ``shift`` 1 compares each place's scores with the next label."""
 
+    @share
     def metric(output: Output, batch: NamedBatch) -> tuple[Any, Any]:
         labels, logits = batch["labels"], output.logits
         if shift:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,22 @@ if TYPE_CHECKING:
 
 Metric = Callable[[Any, Any], Any]
 """``metric(output, y)`` returns a sum over the batch and its weight, or one number of all rows."""
+
+
+def share(metric: Metric) -> Metric:
+    """Mark a function that returns a number of rows and that of all: no goal above 1 can be reached.
+
+    Args:
+        metric: The function; it gets the attribute ``upper_bound``.
+    """
+    vars(metric)["upper_bound"] = 1.0
+    return metric
+
+
+def upper_bound(metric: Any) -> float:
+    """Return the most that a metric can be, by its ``upper_bound`` or torchmetrics' ``plot_upper_bound``."""
+    bounds = (getattr(metric, name, None) for name in ("upper_bound", "plot_upper_bound"))
+    return min((float(each) for each in bounds if isinstance(each, int | float)), default=math.inf)
 
 
 def accuracy(output: Tensor, y: Tensor, ignored: int = IGNORED) -> tuple[Tensor, Tensor | int]:
@@ -31,6 +48,9 @@ def accuracy(output: Tensor, y: Tensor, ignored: int = IGNORED) -> tuple[Tensor,
     planes = output.ndim > 2 and output.shape[2:] == y.shape[1:]
     kept = y != ignored
     return ((output.argmax(1 if planes else -1) == y) & kept).sum(), kept.sum()
+
+
+share(accuracy)
 
 
 def is_accumulated(metric: Any) -> bool:

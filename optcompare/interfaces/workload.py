@@ -34,7 +34,7 @@ class Workload:
     - ``loss(output, y)``: a scalar, the mean over the batch;
     - ``metrics``: name to ``metric(output, y)``, which returns a sum over the batch and its weight; or one
       number, as in scikit-learn: then it is called once with all rows; or an object with ``update``,
-      ``compute`` and ``reset``, as in torchmetrics;
+      ``compute`` and ``reset``, as in torchmetrics. If it has an ``upper_bound``, a goal above is refused;
     - ``forward(model, batch)``: returns ``output, y``; default: ``model(*inputs), y`` for a batch
       ``(*inputs, y)``, and ``model(**batch), batch`` for a mapping;
     - ``lr``: one learning rate for every optimizer, or a mapping by optimizer name;

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from ..core.budget import Budget
 from ..core.comparison import Arm, Comparison
 from ..core.comparison_checks import check_choices, check_engine
+from ..core.formatting import number
 from ..core.goal import Goal
 from ..errors import ComparisonError
 from ..interfaces.data import rows as sample_count
-from ..interfaces.metrics import accuracy
+from ..interfaces.metrics import upper_bound
 from ..interfaces.workload import Workload
 from ..registry.manager import Registry
 from ..training.data import default_chunk
@@ -203,11 +204,12 @@ def _goal(text: str | None, workload: Workload) -> str | None:
         return None
     goal = Goal.parse(text, workload.errors)
     goal.check([f"{part}_{name}" for part in workload.sets for name in ("loss", *workload.metrics)])
-    if workload.metrics.get(goal.metric.removeprefix(f"{goal.data}_")) is accuracy and goal.value > 1:
-        percent = (
-            f", such as {dataclasses.replace(goal, value=goal.value / 100)}" if goal.value <= 100 else ""
-        )
-        raise ComparisonError(f"goal {goal}: an accuracy is a share of at most 1; give a share{percent}")
+    name = goal.metric.removeprefix(f"{goal.data}_")
+    most = upper_bound(workload.metrics.get(name))
+    if goal.value > most and not goal.falls:
+        percent = most == 1 and goal.value <= 100
+        such = f", such as {dataclasses.replace(goal, value=goal.value / 100)}" if percent else ""
+        raise ComparisonError(f"goal {goal}: {name} is at most {number(most)}; give a value up to that{such}")
     return str(goal)
 
 

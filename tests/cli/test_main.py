@@ -485,9 +485,9 @@ BAD: list[tuple[str, str]] = [
     ),
     (
         "--workload digits --goal valid_accuracy=95",
-        "an accuracy is a share of at most 1; give a share, such as valid_accuracy=0.95",
+        "accuracy is at most 1; give a value up to that, such as valid_accuracy=0.95",
     ),
-    ("--workload digits --goal valid_accuracy=101", "an accuracy is a share of at most 1; give a share"),
+    ("--workload digits --goal valid_accuracy=101", "accuracy is at most 1; give a value up to that"),
     ("--strategies ,", "has an empty name; write names separated by single commas"),
     ("--strategies full,full", "full is listed twice; leave one out or change a setting"),
     ("--strategies mini@adam@sgd", "has more than one '@'; write strategy@optimizer"),

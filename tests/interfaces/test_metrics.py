@@ -9,7 +9,8 @@ import torch
 from sklearn.metrics import f1_score
 from torch import nn
 
-from optcompare import OptcompareError, accuracy, compare
+from optcompare import OptcompareError, accuracy, compare, workload_from
+from optcompare.interfaces.metrics import upper_bound
 from tests.helpers.workloads import small_workload
 
 X = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
@@ -117,3 +118,36 @@ def test_a_metric_that_needs_all_rows_is_given_them_in_sorted_data_too(rows):
     with torch.no_grad():
         expected = macro(result.model(result.trials["arm"][0], 0)(X), KINDS)
     assert last(result, "train_f1") == pytest.approx(expected)
+
+
+class Scores:
+    """A metric in the manner of torchmetrics that says what it can be."""
+
+    plot_upper_bound = 0.5
+
+
+def in_percent(output, y):
+    return 100.0 * accuracy(output, y)[0], len(y)
+
+
+@pytest.mark.parametrize(
+    "workload",
+    [
+        of_classes(metrics={"accuracy": accuracy}),
+        workload_from(lambda: nn.Linear(3, 3), (X, KINDS), valid=0.3),
+        "stdlib-text",
+        "breast-cancer",
+    ],
+    ids=["accuracy", "classes", "text", "two classes"],
+)
+def test_a_goal_for_an_accuracy_in_percent_is_refused(workload):
+    with pytest.raises(OptcompareError, match=r"accuracy is at most 1; .*, such as train_accuracy=0.9$"):
+        compare(workload, "full", seeds=1, epochs=1, goal="train_accuracy=90")
+
+
+def test_a_goal_may_be_what_a_metric_can_be():
+    assert upper_bound(Scores()) == 0.5
+    assert upper_bound(in_percent) == upper_bound(None) == float("inf")
+    workload = of_classes(metrics={"accuracy": accuracy, "percent": in_percent})
+    for goal in ("train_accuracy=1", "train_percent=90"):
+        assert compare(workload, "full", seeds=1, epochs=1, goal=goal).comparison.goal == goal
