@@ -115,9 +115,8 @@ def _or(value: float | None, default: float) -> float:
 
 def _reason(each: dict[str, Any]) -> str:
     reason = each["likely_reason"]
-    return (
-        f"Not as expected: {each['words']}. {f'Likely reason: {reason}' if reason else 'No reason is known'}"
-    )
+    why = f"Likely reason: {reason}" if reason else "No likely reason is known"
+    return f"Not as expected: {each['words']}. {why}"
 
 
 if __name__ == "__main__":

@@ -80,7 +80,8 @@ class Reproduced:
         lines = [f"does not hold{size}: {len(self.missed)} of {_numbers(len(expected))} not as expected"]
         for key in self.missed:
             reason = expected[key].if_not
-            lines.append(f"  {expected[key].words}: {reason or 'no likely reason is known'}")
+            why = f"likely reason: {reason}" if reason else "no likely reason is known"
+            lines.append(f"  {expected[key].words}: {why}")
         return "\n".join(lines)
 
     def as_json(self) -> dict[str, Any]:

@@ -79,7 +79,8 @@ def set_goals(
     plugins = texts("plugins", plugins)
     registry = Registry.load(plugins)
     found = suite if isinstance(suite, Suite) else find_suite(registry, str(suite))
-    if found.search is None:
+    search = found.search
+    if search is None:
         raise ComparisonError(
             f"suite {found.name} has no search, so that its goals cannot be set; give strategies and "
             'optimizers to try, such as "search": {"strategies": ["mini:32"], "optimizers": ["sgd", "adamw"]}'
@@ -87,13 +88,15 @@ def set_goals(
     for each in found.workloads:  # before hours are spent on those before it
         if "valid" not in make_workload(registry, each.workload)[0].sets:
             raise ComparisonError(f"{each.workload} has no validation set, on which a goal could be set")
+    unset = (dataclasses.replace(one, goal=None, reference=None, set_by={}) for one in found.workloads)
+    found = dataclasses.replace(found, workloads=tuple(unset))
     directory = Path(out) if out is not None else default_directory(f"{found.name}-goals")
     path = directory / f"{safe_name(found.name)}.json"
     _claim(directory, path, found)
     attempt = Attempt(directory, True, progress, say, force, plugins)
     for each in found.workloads:
         with interruption_named(f"suite {found.name}", directory):
-            done = _with_goal(attempt, found.search, each, jobs)
+            done = _with_goal(attempt, search, each, jobs)
         say(f"{each.workload}: goal {done.goal}")
         workloads = tuple(done if other.workload == each.workload else other for other in found.workloads)
         found = dataclasses.replace(found, workloads=workloads)
@@ -107,10 +110,20 @@ def _claim(directory: Path, path: Path, suite: Suite) -> None:
         before = Suite.read(path)
         if _asked(before) != _asked(suite):
             raise RunDirectoryError(f"{path} is of another suite, budget or search; give another directory")
+        begun = any((directory / safe_name(_searched(each))).exists() for each in before.workloads)
+        if not begun and any(each.goal or each.set_by for each in before.workloads):
+            raise RunDirectoryError(
+                f"{path} has goals that were not set there, and would be overwritten; give another directory"
+            )
         return
     refuse_occupied(directory)
     make_directory(directory)
     _write(path, suite)
+
+
+def _searched(workload: SuiteWorkload) -> str:
+    """Return the name of the part that searches the best arm of a workload."""
+    return f"{workload.workload} search"
 
 
 def _asked(suite: Suite) -> Any:
@@ -134,7 +147,7 @@ def _with_goal(attempt: Attempt, search: GoalSearch, workload: SuiteWorkload, jo
     asked: dict[str, Any] = {"measure": workload.measure, "measure_rows": "all", "jobs": jobs}
     asked[budget.unit] = int(budget.amount)
     tuned = attempt.compare(
-        f"{workload.workload} search",
+        _searched(workload),
         workload.workload,
         search.strategies,
         search.optimizers,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -222,7 +223,7 @@ def run(ctx: click.Context, /, **_: Any) -> None:
     """
     from ..storage.suite_run import write_suite_run
     from .prepare_runs import check_known_metric, prepare_runs, tracker_prints
-    from .suite_runs import show_score
+    from .suite_runs import interruption_named, show_score
     from .terminal import Reporter
 
     request = RunRequest.of(ctx)
@@ -239,10 +240,11 @@ def run(ctx: click.Context, /, **_: Any) -> None:
     suite, folder, results = runs[0].suite, runs[0].out.parent, []
     if suite is not None:
         write_suite_run(folder, suite, {one.out.name: one.prepared.setup.comparison for one in runs})
-    for one in runs:
-        results.append(run_one(one, reporter, options, force=request.force))
-        if results[-1].status == "interrupted":
-            break
+    with interruption_named(suite, folder) if suite is not None else nullcontext():
+        for one in runs:
+            results.append(run_one(one, reporter, options, force=request.force))
+            if results[-1].status == "interrupted":
+                break
     if suite is None:
         _show(results, [one.out for one in runs], reporter, request)
     else:

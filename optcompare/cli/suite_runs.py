@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,25 @@ if TYPE_CHECKING:
     from ..report.result import Result
     from .printer import Printer
     from .requests import RunRequest
+
+
+@contextmanager
+def interruption_named(suite: Suite, folder: Path) -> Iterator[None]:
+    """Say in an interruption of the block how the suite goes on.
+
+    Args:
+        suite: The suite.
+        folder: The folder of its run directories.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        go_on = f"suite {suite.name} goes on with {_resume(folder)}"
+        raise KeyboardInterrupt(go_on) from error
+
+
+def _resume(folder: Path) -> str:
+    return f"optcompare run --resume {shlex.quote(str(folder))}"
 
 
 def show_score(
@@ -50,8 +70,7 @@ def show_score(
         for plot in drawn or plots:
             click.echo(str(plot), err=printer.to_stderr)
     elif score is None:
-        go_on = f"optcompare run --resume {shlex.quote(str(folder))}"
-        printer.line(f"a score needs all workloads of suite {suite.name}; continue: {go_on}")
+        printer.line(f"a score needs all workloads of suite {suite.name}; continue: {_resume(folder)}")
     else:
         print_score(score, printer)
         for path in drawn:

@@ -58,9 +58,9 @@ class Expected:
         return cls(words, value - within, value + within, if_not)
 
     def holds(self, found: float) -> bool:
-        """Return whether a value lies in the range, whose ends belong to it up to rounding; NaN does not."""
+        """Return whether a value is finite and lies in the range, whose ends belong to it up to rounding."""
         at_an_end = any(math.isclose(found, end, rel_tol=1e-12) for end in (self.low, self.high))
-        return self.low <= found <= self.high or at_an_end
+        return math.isfinite(found) and (self.low <= found <= self.high or at_an_end)
 
     @property
     def range(self) -> str:

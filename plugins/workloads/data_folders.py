@@ -78,11 +78,11 @@ def find(name: str, forms: tuple[Form, ...], data: Path | None, hint: str) -> Fo
         WorkloadError: It is not there, or only in forms that are not read; or a folder that was named does
             not exist.
     """
-    named = os.environ.get(VARIABLE)
+    known = tuple(spelling for form in forms for file in form.files for spelling in file)
     if data is not None:
-        _check_folder(name, data, f"data={data}")
-    elif named:
-        _check_folder(name, Path(os.path.expanduser(named)), f"{VARIABLE}={named}")
+        _check_folder(name, data, f"data={data}", known)
+    else:
+        check_variable(name, known)
     there = [(form, folder) for form, folder in _places(forms, data) if form.count_in(folder)]
     complete = [(form, folder) for form, folder in there if form.count_in(folder) == len(form.files)]
     for form, folder in complete + there:  # of a folder that lacks files, the reader names one
@@ -92,6 +92,20 @@ def find(name: str, forms: tuple[Form, ...], data: Path | None, hint: str) -> Fo
         form, folder = there[0]
         raise WorkloadError(f"workload {name}: {folder.resolve()} {form.refusal}")
     raise WorkloadError(f"workload {name}: {_nothing_there(forms, data)}; {hint}")
+
+
+def check_variable(name: str, files: tuple[str, ...]) -> None:
+    """Refuse ``$OPTCOMPARE_DATA`` if it is set and is no folder, before data from elsewhere are taken.
+
+    Args:
+        name: The workload, for messages.
+        files: The names of the files that it reads.
+
+    Raises:
+        WorkloadError: The folder does not exist or may not be read.
+    """
+    if named := os.environ.get(VARIABLE):
+        _check_folder(name, Path(os.path.expanduser(named)), f"{VARIABLE}={named}", files)
 
 
 def file_in(folder: Path, *names: str) -> Path | None:
@@ -147,11 +161,12 @@ def _nothing_there(forms: tuple[Form, ...], data: Path | None) -> str:
     return f"none of {', '.join(map(str, usual_folders()))} holds {' or '.join(below)}"
 
 
-def _check_folder(name: str, folder: Path, given: str) -> None:
+def _check_folder(name: str, folder: Path, given: str, files: tuple[str, ...]) -> None:
     if not os.path.isdir(folder):
-        what = (
-            "is a file; unpack it if it is an archive, and" if os.path.exists(folder) else "does not exist;"
-        )
-        raise WorkloadError(f"workload {name}: {given} {what} give the folder that holds the data set")
+        what = "does not exist; give"
+        if os.path.exists(folder):
+            archive = folder.name.lower() not in files
+            what = f"is a file; {'unpack it if it is an archive, and ' if archive else ''}give"
+        raise WorkloadError(f"workload {name}: {given} {what} the folder that holds the data set")
     if not os.access(folder, os.R_OK | os.X_OK):
         raise WorkloadError(f"workload {name}: {given} may not be read; give a folder that you may read")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from optcompare import Workload, WorkloadError, accuracy, hookimpl
 
+from .memory import check_fits, check_model
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -54,6 +56,8 @@ def graph(
             f"nodes={nodes} of classes={classes} leave no nodes for validation and test beside "
             f"labelled={labelled} of each class; give {classes * (labelled + 2)} nodes or more"
         )
+    check_fits("graph", f"features={features:,} of nodes={nodes:,}", 24 * nodes * (features + hidden))
+    check_model("graph", hidden * (features + classes), f"hidden={hidden:,}")
     return _on_split(nodes, classes, features, degree, homophily, signal, labelled, hidden, seed, 0)
 
 
@@ -79,6 +83,8 @@ def _on_split(
     rng = np.random.RandomState(seed)
     y = rng.permutation(np.arange(nodes) % classes)
     edges = partition_edges(y, round(nodes * degree / 2), homophily, rng)
+    if not edges.shape[1]:
+        raise _error(f"degree={degree:g} of nodes={nodes:,} leaves no edge; give a larger degree")
     points = rng.normal(0, signal / math.sqrt(features), (classes, features))
     x = points[y] + rng.normal(size=(nodes, features))
     made = Graph(torch.from_numpy(x).float(), torch.from_numpy(edges))

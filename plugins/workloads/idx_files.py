@@ -73,6 +73,8 @@ def read_idx(file: Path, dimensions: int) -> Bytes:
         if len(head) < 4 + 4 * dimensions:
             raise ValueError(f"{file} is cut within its header")
         shape = struct.unpack(f">{dimensions}I", head[4:])
+        if not all(shape):
+            raise ValueError(f"{file} holds nothing: its sizes are {' × '.join(map(str, shape))}")
         content = _read_up_to(stream, math.prod(shape) + 1)
     if len(content) != math.prod(shape):
         there = "more" if len(content) > math.prod(shape) else f"only {len(content):,}"

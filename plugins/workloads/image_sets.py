@@ -81,6 +81,8 @@ def _on_split(
     pixels = _checked(images, found)
     available = len(pixels.train)
     used = available if train is None else train
+    if available < 2:
+        raise images.error(f"{found.folder} holds one training image; two are needed at least")
     if not 2 <= used <= available:
         raise images.error(f"train is a number of images, from 2 to the {available:,} there are; got {train}")
     labels = pixels.train_labels[:used]

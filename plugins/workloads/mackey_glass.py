@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from optcompare import Workload, WorkloadError, hookimpl
 
+from .memory import check_model
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -61,6 +63,7 @@ def mackey_glass(
         )
     if not 0 <= seed < 2**32:
         raise _error(f"seed is a number from 0 to 2**32 - 1; got {seed}")
+    check_model("mackey-glass", 4 * hidden * (hidden + 3), f"hidden={hidden:,}")
     return _on_split(cell, context, horizon, hidden, length, tau, noise, valid, test, seed, 0)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from optcompare import Workload, hookimpl
 
+from .memory import check_model
 from .rating_files import Ratings, file_of, rating_error, read_ratings
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def _on_split(
 
     from .factorization import Factorization
 
+    check_model("movielens", (factors + 1) * sum(ratings.counts), f"factors={factors:,}")
     n = len(ratings.values)
     tested, held = math.ceil(test * n), math.ceil(valid * n)
     if tested + held >= n:
@@ -83,8 +85,8 @@ def _on_split(
             f"movielens: {n:,} ratings of {ratings.counts[1]:,} items by {ratings.counts[0]:,} users from "
             f"{file}: {len(rows['train']):,} for training, {held:,} for validation, {tested:,} are the test "
             "set",
-            f"movielens: {unknown_users:,} users and {unknown_items:,} items have no rating in training, and "
-            "no bias or factors",
+            f"movielens: users and items without a rating in training have no bias and no factors: "
+            f"{unknown_users:,} and {unknown_items:,}",
         ),
         resplit=partial(_on_split, ratings, file, factors, sparse, valid, test),
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optcompare import WorkloadError
 
-from .data_folders import VARIABLE, usual_folders
+from .data_folders import VARIABLE, check_variable, usual_folders
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,6 +61,8 @@ def file_of(path: Path | None) -> Path:
         return path
     if path is not None and not path.is_dir():
         raise rating_error(f"{path} does not exist; give the folder that GroupLens's archive unpacks to")
+    if path is None:
+        check_variable("movielens", _FILES)
     for root in usual_folders() if path is None else [path]:
         for folder in (root, *(root / name for name in _FOLDERS)):
             for name in _FILES:
@@ -88,14 +90,16 @@ def read_ratings(file: Path) -> Ratings:
     import pandas as pd
     import pyarrow as pa
 
-    from .table_copy import machine_memory
+    from .memory import machine_memory
 
     try:
         if file.stat().st_size * _MEMORY_A_BYTE > machine_memory():
             raise rating_error(f"{file} does not fit into memory; use a smaller set, such as ml-1m")
         columns = _columns(file)
     except pa.ArrowInvalid as error:
-        raise rating_error(f"{file} is no file of ratings: {' '.join(str(error).split())}") from error
+        raise rating_error(
+            f"{file} is no file of ratings: {' '.join(str(error).split())}; correct or remove its line"
+        ) from error
     except OSError as error:
         raise rating_error(f"{file} cannot be read ({error.strerror or error})") from error
     values = columns["rating"]
@@ -165,6 +169,8 @@ def _form(file: Path) -> tuple[str, list[str], bool]:
             return separator, names, False
     names = [name.strip().strip('"') for name in line.split(",")]
     missing = [name for name in _HEADER if name not in names]
+    if twice := [name for name in _HEADER if names.count(name) > 1]:
+        raise rating_error(f"{file} has {names.count(twice[0])} columns {twice[0]}; keep one of them")
     if missing:
         raise rating_error(
             f"{file} is no file of ratings: its first line, {line[:60]!r}, has no column {missing[0]}; files "

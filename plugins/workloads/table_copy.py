@@ -54,15 +54,6 @@ def cached_tensors(
     return facts, tensors
 
 
-def machine_memory() -> int:
-    """Return the bytes of memory of the machine, or the limit of its control group if that is less."""
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        text = Path(path).read_text(encoding="utf-8").strip() if Path(path).is_file() else ""
-        limits += [int(text)] if text.isdigit() else []
-    return min(limits, default=2**33)
-
-
 def _write_copy(folder: Path, make: Make, log: TableLog) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from optcompare import Workload, accuracy
 
 from .csv_table import CsvTable, convert_to_parquet
+from .memory import check_model, machine_memory
 from .table_columns import TableLog, Task
-from .table_copy import cached_tensors, machine_memory
+from .table_copy import cached_tensors
 from .table_files import ParquetTable, Table, check_target, parquet_cells, reading_error
 from .table_rows import Allocate, Facts, Shares, tensors_of
 from .table_source import unpacked_size
@@ -118,6 +119,7 @@ def trained_on(
         log: The log, whose notes become those of the workload.
     """
     inputs, outputs, scale = len(facts.columns), facts.classes or 1, facts.scale
+    check_model(log.kind, hidden * (inputs + outputs + 1), f"hidden={hidden}")
 
     def absolute_error(output: Tensor, y: Tensor) -> tuple[Tensor, int]:
         return scale * (output - y).abs().sum(), y.numel()

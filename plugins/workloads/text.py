@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, get_args
 
 from optcompare import Workload, hookimpl
 
+from .memory import machine_memory
 from .text_model import Unit, bits, blocks, check_sizes, cross_entropy, right, text_error
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ def text(
     10^7 with width=384:layers=6; a note says how many. Only the first 200,000 symbols are read unless length
     says otherwise; length=none reads all.
     """
-    from .table_copy import machine_memory
     from .text_files import files_of, read_text
     from .transformer import Transformer
 

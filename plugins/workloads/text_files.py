@@ -54,9 +54,11 @@ def files_of(path: Path, endings: Sequence[str]) -> list[Path]:
         raise text_error(f"{path} {what}; give a file of text, or a folder of such files")
     wanted = tuple(ending.lower() + packed for ending in endings for packed in ("", ".gz", ".bz2", ".xz"))
     found = sorted(each for each in _below(path) if each.name.lower().endswith(wanted))
-    if not endings or not found:
+    if not endings:
+        raise text_error("endings is empty; give endings=(.txt,.rst) or others")
+    if not found:
         raise text_error(
-            f"no file in {path} ends in {', '.join(endings) or 'nothing'}, but for hidden ones; give "
+            f"no file in {path} ends in {', '.join(endings)} (hidden ones are left out); give "
             "endings=(.txt,.rst) or others"
         )
     return found

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Literal
 
 from optcompare import WorkloadError
 
+from .memory import check_model
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 Unit = Literal["characters", "bytes"]
+_MOST_LAYERS = 1_000
 
 
 def text_error(text: str) -> WorkloadError:
@@ -18,18 +21,22 @@ def text_error(text: str) -> WorkloadError:
 
 
 def check_sizes(name: str, settings: Mapping[str, int]) -> None:
-    """Refuse sizes below 1, and a ``width`` that is no multiple of ``heads``.
+    """Refuse sizes below 1, a ``width`` that is no multiple of ``heads``, and models that are too large.
 
     Args:
         name: The name of the workload, for messages.
-        settings: The sizes by name, ``width`` and ``heads`` among them.
+        settings: The sizes by name, ``context``, ``width``, ``layers`` and ``heads`` among them.
     """
     for setting, value in settings.items():
         if value < 1:
             raise WorkloadError(f"workload {name}: {setting} must be at least 1, got {value}")
-    width, heads = settings["width"], settings["heads"]
+    width, heads, layers = settings["width"], settings["heads"], settings["layers"]
     if width % heads:
         raise WorkloadError(f"workload {name}: width={width} must be a multiple of heads={heads}")
+    if layers > _MOST_LAYERS:
+        raise WorkloadError(f"workload {name}: layers must be at most {_MOST_LAYERS:,}, got {layers:,}")
+    weights = 12 * layers * width**2 + settings["context"] * width
+    check_model(name, weights, f"width={width}, layers={layers}, context={settings['context']}")
 
 
 def blocks(codes: Tensor, context: int) -> tuple[Tensor, Tensor]:

@@ -183,6 +183,17 @@ def test_goals_are_not_set_where_they_cannot_be(folder):
         set_goals("bare.json", out="full", plugins=["suites.py"])
 
 
+def test_a_suite_with_goals_is_not_overwritten_by_goals_that_are_set(folder):
+    path = write_suite(folder / "tiny.json", entry(goal="valid_loss=0.123"), search=SEARCH)
+    before = path.read_text("utf-8")
+    with pytest.raises(RunDirectoryError, match=r"tiny\.json has goals that were not set there"):
+        set_goals("tiny.json", out=".", plugins=["suites.py"], jobs=1)
+    assert path.read_text("utf-8") == before
+    found = Suite.read(set_goals("tiny.json", out="goals", plugins=["suites.py"], jobs=1))
+    assert found.workloads[0].goal not in (None, "valid_loss=0.123")
+    assert path.read_text("utf-8") == before
+
+
 def test_a_goal_is_rounded_up_so_that_the_median_repeat_reaches_it():
     assert rounded_up(0.123401) == 0.1235
     assert rounded_up(0.1234) == 0.1234

@@ -8,6 +8,8 @@ import signal
 
 import pytest
 
+from optcompare.cli import run as cli_run
+from optcompare.cli.runs import run_one
 from optcompare.storage import journal
 from tests.helpers.commands import run
 from tests.helpers.suites import PLUGIN, SEARCH, entry, goal, write_suite
@@ -58,6 +60,26 @@ def test_a_dry_run_of_a_suite_writes_nothing(folder, capsys):
     assert run(*SUITE, *ARMS, "--out", "out", "--dry-run") in (0, None)
     assert capsys.readouterr().out.count("Dry run: nothing was trained.") == 2
     assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("trained", [0, 1])
+def test_a_suite_that_is_interrupted_between_its_workloads_names_its_folder(
+    folder, capsys, monkeypatch, trained
+):
+    runs = []
+
+    def interrupted(*args, **settings):
+        runs.append(args)
+        if len(runs) > trained:
+            raise KeyboardInterrupt
+        return run_one(*args, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cli_run, "run_one", interrupted)
+        assert run(*SUITE, *ARMS, "--out", "out") == 130
+    assert "suite tiny goes on with optcompare run --resume out" in capsys.readouterr().err
+    assert run("run", "--resume", "out", "--jobs", "1") == 0
+    assert (folder / "out" / "score.csv").exists()
 
 
 def test_an_interrupted_suite_goes_on_with_workloads_that_were_never_begun(

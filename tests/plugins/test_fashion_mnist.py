@@ -246,10 +246,13 @@ def test_folders_that_are_named_must_exist(tmp_path, folder, monkeypatch):
     gone = tmp_path / "gone"
     with pytest.raises(WorkloadError, match=rf"data={re.escape(str(gone))} does not exist; give the folder"):
         fashion_mnist(data=gone)
-    with pytest.raises(
-        WorkloadError, match=r"ubyte is a file; unpack it if it is an archive, and give the folder"
-    ):
+    with pytest.raises(WorkloadError, match=r"ubyte is a file; give the folder that holds the data set"):
         fashion_mnist(data=folder / IDX[0])
+    (tmp_path / "clothes.tar").touch()
+    with pytest.raises(
+        WorkloadError, match=r"tar is a file; unpack it if it is an archive, and give the folder"
+    ):
+        fashion_mnist(data=tmp_path / "clothes.tar")
     with pytest.raises(
         WorkloadError, match=r"here holds none of train-images-idx3-ubyte, FashionMNIST/raw, f"
     ):
@@ -298,7 +301,8 @@ IMAGES, LABELS = np.zeros((4, 28, 28), np.uint8), np.array([1, 2, 3, 4], np.uint
         (0, b"\0\0\x08\x03" + b"\xff" * 12, "and holds only 0"),
         (0, gzip.compress(idx(IMAGES), mtime=0)[:-9], "cannot be unpacked to its end"),
         (0, b"\x1f\x8b" + b"\0" * 40, "cannot be read"),
-        (0, idx(IMAGES[:0]), "files holds 0 training images and 60 labels of them"),
+        (0, idx(IMAGES[:0]), "ubyte holds nothing: its sizes are 0 × 28 × 28"),
+        (0, b"\0\0\x08\x03" + b"\0" * 4 + b"\xff" * 8, "ubyte holds nothing: its sizes are 0 × 4294967295"),
         (0, idx(IMAGES), "files holds 4 training images and 60 labels of them"),
         (2, idx(IMAGES), "files holds 4 test images and 20 labels of them"),
         (2, idx(np.zeros((20, 32, 30), np.uint8)), "images of 1 × 32 × 30 bytes instead of 1 × 28 × 28"),
@@ -323,7 +327,14 @@ def test_a_missing_or_odd_file_is_named(folder):
 def test_empty_sets_are_refused(folder):
     (folder / IDX[2]).write_bytes(idx(IMAGES[:0]))
     (folder / IDX[3]).write_bytes(idx(LABELS[:0]))
-    with pytest.raises(WorkloadError, match="holds 0 test images and 0 labels of them"):
+    with pytest.raises(WorkloadError, match="ubyte holds nothing: its sizes are 0 × 28 × 28"):
+        fashion_mnist(data=folder)
+
+
+def test_a_single_training_image_is_too_few(folder):
+    (folder / IDX[0]).write_bytes(idx(IMAGES[:1]))
+    (folder / IDX[1]).write_bytes(idx(LABELS[:1]))
+    with pytest.raises(WorkloadError, match="holds one training image; two are needed at least"):
         fashion_mnist(data=folder)
 
 

@@ -118,3 +118,8 @@ def test_edges_help():
 def test_settings_that_cannot_be_are_refused(options, message):
     with pytest.raises(WorkloadError, match=f"^workload graph: {re.escape(message)}"):
         graph(**options)
+
+
+def test_a_graph_without_edges_is_refused():
+    with pytest.raises(WorkloadError, match=r"degree=0.0001 of nodes=2,708 leaves no edge; give a larger"):
+        graph(degree=0.0001)

@@ -101,7 +101,7 @@ def test_the_middle_square_is_cut_out(tmp_path):
 
 def test_images_beyond_memory_are_read_when_asked_for_and_are_the_same(folder, monkeypatch):
     held = images(folder, size=8)
-    monkeypatch.setattr(module, "_memory", lambda: 1)
+    monkeypatch.setattr(module, "machine_memory", lambda: 1)
     lazy = images(folder, size=8)
     assert "images: too many to hold in memory: each is read when it is used" in lazy.notes
     for data, tensors in ((lazy.train, held.train), (lazy.valid, held.valid)):

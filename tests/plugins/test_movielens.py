@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from optcompare_plugins.workloads import rating_files, table_copy
+from optcompare_plugins.workloads import memory, rating_files
 from optcompare_plugins.workloads.factorization import Factorization
 from optcompare_plugins.workloads.movielens import movielens, rmse
 
@@ -81,7 +81,7 @@ def test_users_and_items_without_a_rating_in_training_are_predicted_without_them
     ratings = [(int(u), int(i), 1.0 if u < 3 else 4.0, 0) for u, i in zip(users, items, strict=True)]
     workload = movielens(write_100k(tmp_path / "u.data", ratings), valid=0.1, test=0.1)
     assert workload.valid[0].tolist() == workload.test[0].tolist() == [0]
-    assert "2 users and 0 items have no rating in training" in workload.notes[1]
+    assert "without a rating in training have no bias and no factors: 2 and 0" in workload.notes[1]
     model = workload.model()
     assert model(*workload.valid[:2]).tolist() == [4.0]
     result = compare(workload, "full@sgd:lr=0.5", seeds=1, epochs=3, trainer="loop")
@@ -218,7 +218,7 @@ def test_a_path_without_ratings_is_refused(tmp_path, monkeypatch, capsys):
 
 
 def test_a_file_beyond_memory_is_refused_before_it_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(table_copy, "machine_memory", lambda: 1000)
+    monkeypatch.setattr(memory, "machine_memory", lambda: 1000)
     with pytest.raises(WorkloadError, match="does not fit into memory; use a smaller set, such as ml-1m"):
         movielens(write_100k(tmp_path / "u.data", made_up()))
 
@@ -229,3 +229,24 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path):
     path.chmod(0)
     with pytest.raises(WorkloadError, match=r"u\.data cannot be read \(Permission denied\)"):
         movielens(path)
+
+
+def test_a_folder_of_the_environment_that_does_not_exist_is_refused(tmp_path, monkeypatch):
+    write_100k(tmp_path / "data" / "ml-100k" / "u.data", made_up())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPTCOMPARE_DATA", str(tmp_path / "gone"))
+    with pytest.raises(WorkloadError, match=r"OPTCOMPARE_DATA=.*gone does not exist; give the folder"):
+        movielens()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("userId,movieId,rating,rating\n1,1,2,2\n2,2,3,3\n", "has 2 columns rating; keep one of them"),
+        ("userId,movieId,rating\n1,1,2\n2,x,3\n", "invalid value 'x'; correct or remove its line"),
+    ],
+)
+def test_a_header_or_cell_that_cannot_be_read_is_named(tmp_path, content, message):
+    (tmp_path / "ratings.csv").write_text(content)
+    with pytest.raises(WorkloadError, match=f"ratings.csv .*{message}"):
+        movielens(tmp_path / "ratings.csv")

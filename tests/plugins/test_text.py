@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from optcompare_plugins.workloads import table_copy
 from optcompare_plugins.workloads.text import text
 
 from optcompare import Workload, WorkloadError, compare
@@ -257,10 +256,10 @@ def test_a_path_without_text_is_refused(write, tmp_path, capsys):
     write("abc", "data.csv")
     with pytest.raises(
         WorkloadError,
-        match=r"no file in .* ends in \.txt, \.md, \.rst, but for hidden ones; give endings",
+        match=r"no file in .* ends in \.txt, \.md, \.rst \(hidden ones are left out\); give endings",
     ):
         text(tmp_path)
-    with pytest.raises(WorkloadError, match=r"ends in nothing, but for hidden ones; give endings"):
+    with pytest.raises(WorkloadError, match=r"endings is empty; give endings"):
         text(tmp_path, endings=())
     assert run("run", "--workload", f"text:{tmp_path / 'nothing.txt'}", "--strategies", "full") == 2
     assert capsys.readouterr().err.startswith("error: workload text: ")
@@ -275,7 +274,7 @@ def test_a_file_that_may_not_be_read_is_refused(write):
 
 
 def test_a_text_beyond_memory_is_refused_before_it_is_read(write, monkeypatch):
-    monkeypatch.setattr(table_copy, "machine_memory", lambda: 1600)
+    monkeypatch.setattr("optcompare_plugins.workloads.text.machine_memory", lambda: 1600)
     with pytest.raises(
         WorkloadError, match=r"about 201 bytes of text do not fit into memory; give length=50 or"
     ):
