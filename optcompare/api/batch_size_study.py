@@ -24,7 +24,7 @@ from ..report.figures import save_scaling
 from ..report.result import Result
 from ..storage.previous_run import PreviousRun
 from ..training.settings import preserved_settings
-from .observed import observed, prepared_aloud, texts
+from .observed import folder, observed, prepared_aloud, texts
 from .python_words import with_python_words
 from .run_or_resume import run_or_resume
 
@@ -126,7 +126,8 @@ def batch_size_study(
         raise ComparisonError("resume continues in the directory of the previous study; leave out `out`")
     if force and resume is None:
         raise ComparisonError("force resumes a study although something changed; give resume too")
-    previous = None if resume is None else PreviousRun.read(Path(resume))
+    directory, begun = folder("out", out), folder("resume", resume)
+    previous = None if begun is None else PreviousRun.read(begun)
     question = Question(
         workload=workload,
         goal=goal,
@@ -154,7 +155,7 @@ def batch_size_study(
     registry = Registry.load(question.plugins)
     with prepared_aloud(progress):
         prepared = prepare(registry, study_question(registry, question, batch_sizes, max_epochs))
-    directory = next((Path(path) for path in (out, resume) if path is not None), None)
+    directory = directory or begun
     with observed(prepared, options, observer, progress) as options:
         result = run_or_resume(prepared, previous, directory, options, force=force)
     if directory is not None and result.status == "finished":

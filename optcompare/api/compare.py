@@ -24,7 +24,7 @@ from ..report.result import Result
 from ..storage.previous_run import PreviousRun
 from ..training.settings import preserved_settings
 from ..training.shared_init import Order
-from .observed import observed, prepared_aloud, texts
+from .observed import folder, observed, prepared_aloud, texts
 from .python_words import with_python_words
 from .run_or_resume import run_or_resume
 
@@ -184,7 +184,8 @@ def compare(
         raise ComparisonError("resume continues in the directory of the previous run; leave out `out`")
     if force and resume is None:
         raise ComparisonError("force resumes a run although something changed; give resume too")
-    previous = None if resume is None else PreviousRun.read(Path(resume))
+    directory, begun = folder("out", out), folder("resume", resume)
+    previous = None if begun is None else PreviousRun.read(begun)
     question = Question(
         workload=workload,
         strategies=strategies,
@@ -228,6 +229,5 @@ def compare(
     options = RunOptions(track=texts("track", track), memory=memory, jobs=jobs, executor=executor)
     with prepared_aloud(progress):
         prepared = prepare(Registry.load(question.plugins), question)
-    directory = None if out is None else Path(out)
     with observed(prepared, options, observer, progress) as options:
         return run_or_resume(prepared, previous, directory, options, force=force)

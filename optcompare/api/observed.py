@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 
 from ..errors import ComparisonError
 from ..execution.progress import in_notebook, preparation
@@ -49,6 +51,21 @@ def prepared_aloud(progress: bool | None) -> AbstractContextManager[None]:
 
 def _is_shown(progress: bool | None) -> bool:
     return in_notebook() if progress is None else progress
+
+
+def folder(name: str, path: str | Path | None) -> Path | None:
+    """Return a path as such; None stays.
+
+    Args:
+        name: The argument, with which an error begins.
+        path: The path.
+
+    Raises:
+        ComparisonError: It is something else.
+    """
+    if path is not None and not isinstance(path, str | os.PathLike):
+        raise ComparisonError(f"{name} must be the path of a folder, got {path!r}")
+    return None if path is None else Path(path)
 
 
 def texts(name: str, items: str | Sequence[str]) -> tuple[str, ...]:

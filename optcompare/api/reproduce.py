@@ -11,13 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import USER_CODE_ERRORS, OptcompareError, PluginError, RunDirectoryError, explain
+from ..errors import (
+    USER_CODE_ERRORS,
+    ComparisonError,
+    OptcompareError,
+    PluginError,
+    RunDirectoryError,
+    explain,
+)
 from ..interfaces.reproduction import Expected, Found, Reproduction
 from ..registry.manager import Registry
 from ..storage.default_directory import default_directory
 from ..storage.run_dir import read_json_file, refuse_occupied, write_atomically, writing
 from .attempt import Attempt, interruption_named
-from .observed import texts
+from .observed import folder, texts
 from .python_words import with_python_words
 from .versions import versions
 
@@ -148,9 +155,11 @@ def reproduce(
         >>> print(reproduce("notebook").verdict())
     """
     plugins = texts("plugins", plugins)
+    if not isinstance(name, str):
+        raise ComparisonError(f"name must be the name of a reproduction, such as 'notebook', got {name!r}")
     registry = Registry.load(plugins)
     about = _made(registry, name)
-    directory, before = _directory(name, full, None if out is None else Path(out))
+    directory, before = _directory(name, full, folder("out", out))
     began = time.perf_counter()
     try:
         with interruption_named(name, directory):

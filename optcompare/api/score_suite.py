@@ -18,7 +18,7 @@ from ..report.suite_score import SuiteScore
 from ..storage.run_dir import COMPARISON, safe_name
 from ..storage.suite_run import write_suite_run
 from .compare import compare
-from .observed import texts
+from .observed import folder, texts
 
 _FIXED = ("workload", "goal", "measure", "split_seeds", "resume", *UNITS)
 
@@ -58,7 +58,7 @@ def score_suite(
         raise ComparisonError(f"a suite fixes workload, goal, budget and measurements; leave out {given}")
     plugins = texts("plugins", question.get("plugins", ()))
     found = suite if isinstance(suite, Suite) else find_suite(Registry.load(plugins), str(suite))
-    directory, results = None if out is None else Path(out), []
+    directory, results = folder("out", out), []
     for asked in suite_questions(found, Question()):
         assert asked.budget is not None
         fixed: dict[str, Any] = {asked.budget.unit: int(asked.budget.amount), **question}

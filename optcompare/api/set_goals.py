@@ -26,7 +26,7 @@ from ..report.result import Result
 from ..storage.default_directory import default_directory
 from ..storage.run_dir import make_directory, refuse_occupied, safe_name, write_atomically
 from .attempt import Attempt, interruption_named
-from .observed import texts
+from .observed import folder, texts
 from .python_words import with_python_words
 from .versions import versions
 
@@ -90,7 +90,7 @@ def set_goals(
             raise ComparisonError(f"{each.workload} has no validation set, on which a goal could be set")
     unset = (dataclasses.replace(one, goal=None, reference=None, set_by={}) for one in found.workloads)
     found = dataclasses.replace(found, workloads=tuple(unset))
-    directory = Path(out) if out is not None else default_directory(f"{found.name}-goals")
+    directory = folder("out", out) or default_directory(f"{found.name}-goals")
     path = directory / f"{safe_name(found.name)}.json"
     _claim(directory, path, found)
     attempt = Attempt(directory, True, progress, say, force, plugins)

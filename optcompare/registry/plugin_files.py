@@ -81,6 +81,16 @@ def load_file(path: Path) -> types.ModuleType:
     return module
 
 
+def shown_name(module: str) -> str:
+    """Return the name of a module for a message: that of its file for one that was loaded by its path.
+
+    Args:
+        module: The name of the module or of its package.
+    """
+    stem, _, digest = module.removeprefix(PREFIX).rpartition("_")
+    return f"{stem}{PYTHON_SUFFIX}" if module.startswith(PREFIX) and stem and digest else module
+
+
 def install_neighbor_finder() -> None:
     """Let loaded files import modules from their folder later, when their functions are called."""
     if not any(isinstance(finder, _NeighborFinder) for finder in sys.meta_path):

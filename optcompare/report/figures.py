@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from ..results.csv_text import csv_text
 from ..storage.run_dir import make_directory, safe_name, write_atomically
 from .figures_across import ACROSS, arms_of
 from .figures_of_one import ONE, drawn_on, settings
+from .naming import named
 from .output_files import joined
 from .paper import XS as XS
 from .paper import Paper, at_resolution, check_metric, save_figure
@@ -37,6 +38,8 @@ def figure(
     caption: bool = True,
     dpi: float | None = None,
     ax: Axes | None = None,
+    labels: Mapping[str, str] | None = None,
+    colors: Mapping[str, str] | None = None,
 ) -> Figure:
     """Draw a figure by its name.
 
@@ -53,6 +56,8 @@ def figure(
         ax: Axes to draw on, for figures with one panel: ``loss`` with ``x``, ``final``, ``tuning``,
             ``pairs``, ``goal``, ``profile`` and further panels. The figure of these axes is returned, to
             which ``width``, ``caption`` and ``dpi`` do not apply.
+        labels: Other labels of arms, by the present ones, such as ``{"mini:32": "small batches"}``.
+        colors: Hexadecimal colours, such as "#0072b2", by label; of a study of batch sizes by optimizer.
 
     Returns:
         A matplotlib Figure; its ``savefig`` embeds fonts in PDF, and leaves text as text in SVG.
@@ -70,6 +75,7 @@ def figure(
             f"a figure shows what compare() or load() returns, got {wrong[0]!r}; "
             "give such as optcompare.load('runs/DIR')"
         )
+    several = named(several, labels or {}, colors or {}, ("labels", "colors"))
     paper = Paper(width, caption, dpi, metric, ax, x)
     if kind in ACROSS:
         return figure_across(kind, several, paper)

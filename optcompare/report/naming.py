@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,15 @@ from ..results.merge import with_labels
 if TYPE_CHECKING:
     from .result import Result
 
+_HEXADECIMAL = re.compile("#[0-9A-Fa-f]{6}")
 
-def named(results: Sequence[Result], labels: Mapping[str, str], colours: Mapping[str, str]) -> list[Result]:
+
+def named(
+    results: Sequence[Result],
+    labels: Mapping[str, str],
+    colours: Mapping[str, str],
+    options: tuple[str, str] = ("--label", "--color"),
+) -> list[Result]:
     """Give arms other labels and colours, in figures, tables and sentences.
 
     A renamed arm keeps the colour and the marker of its original label.
@@ -23,13 +31,18 @@ def named(results: Sequence[Result], labels: Mapping[str, str], colours: Mapping
         results: One for each workload.
         labels: The new labels, by the present ones.
         colours: Hexadecimal colours by label, new or present; for a batch-size study also by optimizer.
+        options: The names of both in the caller's words, for messages.
 
     Returns:
         Copies of the results. A label that only some of them have is replaced in these.
 
     Raises:
-        ComparisonError: No result has an arm of that name, or two arms would have the same label.
+        ComparisonError: No result has an arm of that name, two arms would have the same label, or a colour is
+            none.
     """
+    for option, values in zip(options, (labels, colours), strict=True):
+        if not isinstance(values, Mapping) or not all(isinstance(each, str) for each in values.values()):
+            raise ComparisonError(f"{option} must map labels of arms to texts, got {values!r}")
     known = list(dict.fromkeys(arm.label for result in results for arm in result.comparison.arms))
     studied = [
         arm.optimizer.label
@@ -37,12 +50,21 @@ def named(results: Sequence[Result], labels: Mapping[str, str], colours: Mapping
         if result.comparison.stop_at_goal
         for arm in result.comparison.arms
     ]
-    _refuse_unknown("--label", labels, known)
-    _refuse_unknown("--color", colours, list(dict.fromkeys([*known, *labels.values(), *studied])))
+    _refuse_unknown(options[0], labels, known)
+    _refuse_unknown(options[1], colours, list(dict.fromkeys([*known, *labels.values(), *studied])))
     if not labels and not colours:
         return list(results)
+    _refuse_no_colour(options[1], colours)
     shown = {old: printable(new) for old, new in labels.items()}
-    return [_named(result, shown, colours) for result in results]
+    return [_named(result, shown, colours, options[0]) for result in results]
+
+
+def _refuse_no_colour(option: str, colours: Mapping[str, str]) -> None:
+    for name, colour in colours.items():
+        if not _HEXADECIMAL.fullmatch(colour):
+            raise ComparisonError(
+                f"{option}: '{colour}' of {name} is no colour; write it as #RRGGBB, such as #0072B2"
+            )
 
 
 def _refuse_unknown(option: str, names: Iterable[str], known: Sequence[str]) -> None:
@@ -52,7 +74,7 @@ def _refuse_unknown(option: str, names: Iterable[str], known: Sequence[str]) -> 
             raise ComparisonError(f"{option}: there is no arm '{name}'{hint}")
 
 
-def _named(result: Result, labels: Mapping[str, str], colours: Mapping[str, str]) -> Result:
+def _named(result: Result, labels: Mapping[str, str], colours: Mapping[str, str], option: str) -> Result:
     from .plots.looks import recoloured
 
     own = [arm.label for arm in result.comparison.arms]
@@ -61,7 +83,7 @@ def _named(result: Result, labels: Mapping[str, str], colours: Mapping[str, str]
     for old, new in renamed.items():
         if final.count(new) > 1:
             raise ComparisonError(
-                f"--label {new}={old}: another arm is called {new}, too; choose another label"
+                f"{option} {new}={old}: another arm is called {new}, too; choose another label"
             )
     looks = {renamed.get(label, label): look for label, look in result.colours().items()}
     chosen = {renamed.get(name, name): colour for name, colour in colours.items()}

@@ -21,6 +21,7 @@ from ..interfaces.data import is_tensors
 from ..interfaces.workload import Workload
 from ..registry.fingerprints import sources_sha256
 from ..registry.manager import Registry
+from ..registry.plugin_files import shown_name
 from ..training.data import SeededSamples
 from ..training.device import describe as describe_device
 from ..training.shared_init import fingerprint
@@ -125,7 +126,7 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
     # The hash of a plugin is that of its package.
     packages = dict.fromkeys(source.partition(".")[0] for source in changed)
-    found += [f"the source files of plugin {package} changed" for package in packages]
+    found += [f"the source files of plugin {shown_name(package)} changed" for package in packages]
     return [*found, *(f"plugin {source} is not loaded now" for source in before if source not in after)]
 
 

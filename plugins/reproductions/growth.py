@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from optcompare import Attempt, Expected, Found, Reproduction, Result
+from optcompare import Attempt, Expected, Found, Reproduction, Result, figure
 
 from .exact_moments import Phase, risk_of_phases
 
@@ -44,7 +44,8 @@ def find(attempt: Attempt) -> Found:
         values[name] = growth / decay
     values |= {"train": train["growth"] / train["decay"], "valid": valid["growth"] / valid["decay"]}
     values |= {"neither": valid["neither"] / valid["decay"], "accuracy": right["growth"] - right["decay"]}
-    return Found(values, clothes.plot("valid_loss"))
+    labels = dict(zip((arm.label for arm in clothes.comparison.arms), PHASES, strict=True))
+    return Found(values, figure("loss", clothes, metric="valid_loss", labels=labels))
 
 
 def growth() -> Reproduction:

@@ -12,7 +12,7 @@ RATIO = (
     "sharpness rises to about 2/rate and falls with the training loss, so that the ratio depends on both; "
     "nor is it invariant to the scale of weights (Dinh et al. 2017)"
 )
-UPDATES = "as many updates close the gap, as Hoffer et al. found, without a larger rate here"
+UPDATES = "here as many updates close the gap at the same rate; Hoffer et al. raised the rate, too"
 
 
 def ends(result: Result) -> pd.DataFrame:
@@ -50,10 +50,10 @@ def drawn(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     left.plot(100 * table["error"], table.index, "o")
-    left.set(xlabel="test error in %, mean of seeds", title="A perceptron on Fashion-MNIST: errors")
+    left.set(xlabel="test error in %, mean of seeds", title="Test error at the end")
     right.plot(table["sharpness"], table.index, "o", label="found")
     right.plot(2 / table["lr"], table.index, "|", color="grey", markersize=14, label="2/rate")
-    right.set(xlabel="largest eigenvalue of the Hessian", xscale="log", title="and sharpness, at the end")
+    right.set(xlabel="largest eigenvalue of the Hessian", xscale="log", title="Sharpness at the end")
     right.legend(loc="lower right")
     return figure
 

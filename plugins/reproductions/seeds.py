@@ -47,7 +47,7 @@ def find(attempt: Attempt) -> Found:
     if attempt.full:
         asked |= {"seeds": 100, "epochs": 20}
         many = trained(attempt, "Fashion-MNIST, 20 epochs of 54,000", axes[2], fashion_mnist(), **asked)
-        values |= {"clothes independent": many.ratios[0], "clothes formula": many.ratios[1]}
+        values |= {"clothes D": many.ratios[0], "clothes err": many.ratios[1]}
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     low, high = np.sqrt((seeds - 1) / stats.chi2.ppf([0.975, 0.025], seeds - 1))
     return Found(
@@ -63,15 +63,15 @@ def seeds() -> Reproduction:
         source="Jordan 2023, arXiv 2304.01910, there on CIFAR-10 and ImageNet",
         setting="Perceptrons tell the first 5 classes from the others. Long: 60 epochs of MNIST-1D (n = "
         "1,000), 20 of clothes, Fashion-MNIST (n = 10,000). Short: 1 epoch of 5,400 clothes. D: the share of "
-        "rows on which two seeds differ.",
+        "rows on which two seeds differ; err: the error rate; p = 1 - err.",
         expected={
-            "independent": Expected("deviation over that of independent errors, √(D/2n)", 0.7, 1.4),
-            "calibrated": Expected.about("D over the error rate, which is 1 if calibrated", 1.0, 0.3),
-            "formula": Expected("deviation over √(err/2n)", 0.7, 1.4),
-            "share": Expected("variance over p(1-p)/n", 0.25, 1.0),
-            "short": Expected("short: deviation over √(D/2n)", 1.4),
-            "clothes independent": Expected("clothes: deviation over √(D/2n)", 0.7, 1.4, full_only=True),
-            "clothes formula": Expected("clothes: deviation over √(err/2n)", 0.7, 1.4, ALIKE, full_only=True),
+            "independent": Expected("MNIST-1D: deviation over that of independent errors, √(D/2n)", 0.7, 1.4),
+            "calibrated": Expected.about("MNIST-1D: D over err, which is 1 if calibrated", 1.0, 0.3),
+            "formula": Expected("MNIST-1D: deviation over √(err/2n)", 0.7, 1.4),
+            "share": Expected("MNIST-1D: variance over p(1-p)/n", 0.25, 1.0),
+            "short": Expected("clothes, short: deviation over √(D/2n)", 1.4),
+            "clothes D": Expected("clothes, long: deviation over √(D/2n)", 0.7, 1.4, full_only=True),
+            "clothes err": Expected("clothes, long: deviation over √(err/2n)", 0.7, 1.4, ALIKE, True),
         },
         find=find,
         quick="MNIST-1D and the short training, 40 seeds instead of 200.",

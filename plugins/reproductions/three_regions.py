@@ -53,10 +53,10 @@ def find(attempt: Attempt) -> Found:
             for region, (chosen, *_) in REGIONS.items():
                 values[f"{net}, {name}: {region}"] = slope(sizes[chosen], updates[chosen])
             ax.loglog(sizes, updates, "o-", color=colour, label=name)
-            ax.loglog(sizes, (sizes * updates).min() / sizes, ":", color=colour, label=f"{name}: E_min/B")
+            ax.loglog(sizes, (sizes * updates).min() / sizes, ":", color=colour, label=f"{name}: 1/B")
             ax.axvline(knees[-1], color=colour, alpha=0.4)
         values[f"{net}, {RATIO}"] = knees[1] / knees[0]
-        ax.set(xlabel="batch size B (vertical lines: E_min/S_min)", title=f"{net} on Fashion-MNIST")
+        ax.set(xlabel="batch size B (|: fewest samples / fewest updates)", title=f"{net} on Fashion-MNIST")
         ax.set(ylabel=f"median updates to {GOALS[net]}", ylim=(0.7 * found["momentum"][1].min(), None))
         ax.legend()
     return Found(values, figure)

@@ -13,7 +13,15 @@ import torch
 
 import optcompare
 import optcompare.api.attempt as attempt_module
-from optcompare import Expected, Found, PluginError, RunDirectoryError, batch_size_study, reproduce
+from optcompare import (
+    ComparisonError,
+    Expected,
+    Found,
+    PluginError,
+    RunDirectoryError,
+    batch_size_study,
+    reproduce,
+)
 from tests.helpers.commands import run
 
 PLUGIN = """
@@ -349,3 +357,26 @@ def test_a_study_goes_on_with_more_seeds(tmp_path):
         batch_size_study("line", "train_loss=5", out=tmp_path / "y", force=True, **study)
     with pytest.raises(optcompare.OptcompareError, match="goal"):
         batch_size_study("line", "train_loss=4", seeds=3, resume=tmp_path / "x", **study)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: optcompare.reproduce(3),
+            "^name must be the name of a reproduction, such as 'notebook', got 3",
+        ),
+        (lambda: optcompare.reproduce("notebook", out=3), "^out must be the path of a folder, got 3"),
+        (lambda: optcompare.set_goals("small", out=3), "^out must be the path of a folder, got 3"),
+        (lambda: optcompare.score_suite("small", "mini", out=3), "^out must be the path of a folder, got 3"),
+        (lambda: optcompare.compare("line", out=3), "^out must be the path of a folder, got 3"),
+        (lambda: optcompare.compare("line", resume=[]), r"^resume must be the path of a folder, got \[\]"),
+        (
+            lambda: optcompare.batch_size_study("line", out=b"x"),
+            "^out must be the path of a folder, got b'x'",
+        ),
+    ],
+)
+def test_what_is_no_name_or_path_is_refused(call, message):
+    with pytest.raises(ComparisonError, match=message):
+        call()

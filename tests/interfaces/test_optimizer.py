@@ -136,7 +136,7 @@ def test_an_optimizer_of_a_file_is_saved_run_again_resumed_and_verified(mine, tm
     ):
         list(verify(one, 0))
     (changed,) = [finding for finding in verify(one, 0, trust=True) if finding.held is False]
-    assert changed.detail.startswith("the source files of plugin optcompare_file_mine")
+    assert changed.detail.startswith("the source files of plugin mine.py changed")
 
 
 @pytest.mark.slow

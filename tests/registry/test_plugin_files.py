@@ -10,7 +10,7 @@ import pytest
 
 from optcompare import compare, load
 from optcompare.registry.manager import Registry
-from optcompare.registry.plugin_files import load_module
+from optcompare.registry.plugin_files import load_file, load_module, shown_name
 from tests.helpers.commands import run
 
 HELPER = """
@@ -131,3 +131,11 @@ def test_what_a_helper_defines_travels_to_where_it_is_not_installed(project):
     assert cloudpickle.loads(cloudpickle.dumps(module.helper.Cuts)).__name__ == "Cuts"
     result = compare("line", "cuts:3", seeds=1, epochs=1, plugins=str(project / "two" / "plugin.py"))
     assert result.trials["updates"].tolist() == [2]
+
+
+def test_messages_name_the_file_of_a_module_that_was_loaded_by_its_path(tmp_path):
+    (tmp_path / "my_steps.py").write_text("import beside\n")
+    (tmp_path / "beside.py").touch()
+    module = load_file(tmp_path / "my_steps.py")
+    assert shown_name(module.__name__) == "my_steps.py"
+    assert shown_name("optcompare_plugins") == "optcompare_plugins"

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 import optcompare
@@ -246,3 +248,31 @@ def test_an_arm_that_blew_up_does_not_stretch_the_axis_of_final_values():
     figure = optcompare.figure("final", result)
     assert figure.axes[0].get_xlim()[1] < 10
     assert "Drawn as lost: full@sgd:lr=2.5, which blew up." in figure.caption
+
+
+def test_a_figure_in_python_takes_labels_and_colours(digits):
+    result = load(digits)
+    shown = optcompare.figure(
+        "loss", result, x="epochs", labels={"mini:64": "ours"}, colors={"ours": "#123456", "full": "#654321"}
+    )
+    words = {text.get_text().strip() for text in shown.findobj(Text)}
+    assert {"ours", "full", "mini:256"} <= words
+    assert "mini:64" not in words
+    assert {"#123456", "#654321"} <= {to_hex(line.get_color()) for ax in shown.axes for line in ax.lines}
+    assert [arm.label for arm in result.comparison.arms] == ["full", "mini:64", "mini:256"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"labels": {"mini:65": "ours"}}, r"^labels: there is no arm 'mini:65' \(did you mean 'mini:64'\?\)"),
+        ({"labels": {"mini:64": "full"}}, "^labels full=mini:64: another arm is called full, too"),
+        ({"colors": {"ful": "#123456"}}, "^colors: there is no arm 'ful'"),
+        ({"colors": {"full": "#12345"}}, "^colors: '#12345' of full is no colour; write it as #RRGGBB"),
+        ({"colors": ["full"]}, r"^colors must map labels of arms to texts, got \['full'\]"),
+        ({"labels": {"full": 3}}, r"^labels must map labels of arms to texts, got \{'full': 3\}"),
+    ],
+)
+def test_labels_and_colours_of_no_arm_are_refused(digits, names, message):
+    with pytest.raises(ComparisonError, match=message):
+        optcompare.figure("final", load(digits), **names)

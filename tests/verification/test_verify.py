@@ -560,7 +560,7 @@ def test_a_changed_plugin_is_named_and_what_it_does_otherwise_is_found():
     Path("mine.py").write_text(PLUGIN.replace("self.turned += 1", "self.turned += 2"))
     checks = found(directory, trials=0, plugins=["mine.py"])
     assert checks["environment"][0] is False
-    assert "the source files of plugin optcompare_file_mine" in checks["environment"][1]
+    assert "the source files of plugin mine.py changed" in checks["environment"][1]
     assert checks["batches"][0] is False
     assert checks["sample order"][0] is True
 
