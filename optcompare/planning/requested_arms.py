@@ -258,7 +258,8 @@ def _size_notes(strategy: Strategy, label: str, n: int) -> list[str]:
     size = getattr(strategy, "batch_size", None)
     if not isinstance(size, int) or size <= n:
         return []
-    return [f"{label}: a batch of {size} is more than the {n} training samples, so it runs as full batch"]
+    samples = f"{n} training sample{'s' * (n != 1)}"
+    return [f"{label}: a batch of {size} is more than the {samples}, so it runs as full batch"]
 
 
 def _first_batch_size(strategy: Strategy, label: str, n: int) -> int:

@@ -85,7 +85,7 @@ def rising(sizes: Sequence[int] | None, n: int, workload: str) -> list[int]:
     large = [size for size in sizes if size > n]
     if large:
         raise ComparisonError(
-            f"--batch-sizes: {', '.join(map(str, large))} is more than the {n} training samples of "
-            f"{workload}; the largest batch is {n}"
+            f"--batch-sizes: {', '.join(map(str, large))} is more than the {n} training "
+            f"sample{'s' * (n != 1)} of {workload}; the largest batch is {n}"
         )
     return sorted(dict.fromkeys(sizes))

@@ -119,7 +119,7 @@ def tensors_of(
         if len(tested)
         else counts
     )
-    log.notes.insert(0, f"{log.kind}: {counts}, {len(inputs)} inputs")
+    log.notes.insert(0, f"{log.kind}: {counts}, {len(inputs)} input{'s' * (len(inputs) != 1)}")
     facts = Facts(
         len(train), len(held_out), inputs, classes, mean, scale, (0.0, 0.0), tuple(log.notes), len(tested)
     )

@@ -391,7 +391,7 @@ def test_table_of_ones_own_is_a_workload(files):
         "run", "--seeds", "1", "--workload", "csv:houses.csv:y=price", "--strategies", "full", "--dry-run"
     )
     assert done.exit_code == 0
-    assert "note: csv: 32 training and 8 validation rows, 1 inputs\n" in done.stdout
+    assert "note: csv: 32 training and 8 validation rows, 1 input\n" in done.stdout
 
 
 def test_list_names_everything_with_its_parameters():
