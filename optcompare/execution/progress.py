@@ -27,7 +27,7 @@ _LONG_PREPARATION_SECONDS = 5.0
 @contextmanager
 def preparation() -> Iterator[None]:
     """Say what happens before training, on standard error, if the context takes long."""
-    words = "preparing: reading the data, measuring it once, making a few updates with each arm…"
+    words = "preparing: reading the data, measuring it once, a few updates with each arm…"
     timer = threading.Timer(_LONG_PREPARATION_SECONDS, _print, [words])
     timer.daemon = True
     timer.start()
