@@ -19,19 +19,22 @@ Value = TypeVar("Value")
 
 
 @contextmanager
-def interruption_named(what: str, directory: Path) -> Iterator[None]:
-    """Say in an interruption of the block from which folder it goes on.
+def interruption_named(what: str, go_on: str) -> Iterator[None]:
+    """Say in an interruption of the block how it goes on.
 
     Args:
         what: What is interrupted.
-        directory: The folder of its attempt.
+        go_on: How it goes on.
     """
     try:
         yield
     except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(
-            f"{what} was interrupted; give its folder {directory} as --out to go on from there"
-        ) from error
+        raise KeyboardInterrupt(f"{what} was interrupted; {go_on}") from error
+
+
+def by_out(directory: Path) -> str:
+    """Return how an attempt in a folder goes on."""
+    return f"give its folder {directory} as --out to go on from there"
 
 
 class Attempt:

@@ -23,7 +23,7 @@ from ..interfaces.reproduction import Expected, Found, Reproduction
 from ..registry.manager import Registry
 from ..storage.default_directory import default_directory
 from ..storage.run_dir import read_json_file, refuse_occupied, write_atomically, writing
-from .attempt import Attempt, interruption_named
+from .attempt import Attempt, by_out, interruption_named
 from .observed import folder, texts
 from .python_words import with_python_words
 from .versions import versions
@@ -162,7 +162,7 @@ def reproduce(
     directory, before = _directory(name, full, folder("out", out))
     began = time.perf_counter()
     try:
-        with interruption_named(name, directory):
+        with interruption_named(name, by_out(directory)):
             found = _found(name, about, Attempt(directory, full, progress, say, force, plugins))
     except BaseException:
         _write_unfinished(directory, name, full, before + time.perf_counter() - began)

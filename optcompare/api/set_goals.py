@@ -25,7 +25,7 @@ from ..registry.manager import Registry
 from ..report.result import Result
 from ..storage.default_directory import default_directory
 from ..storage.run_dir import make_directory, refuse_occupied, safe_name, write_atomically
-from .attempt import Attempt, interruption_named
+from .attempt import Attempt, by_out, interruption_named
 from .observed import folder, texts
 from .python_words import with_python_words
 from .versions import versions
@@ -95,7 +95,7 @@ def set_goals(
     _claim(directory, path, found)
     attempt = Attempt(directory, True, progress, say, force, plugins)
     for each in found.workloads:
-        with interruption_named(f"suite {found.name}", directory):
+        with interruption_named(f"suite {found.name}", by_out(directory)):
             done = _with_goal(attempt, search, each, jobs)
         say(f"{each.workload}: goal {done.goal}")
         workloads = tuple(done if other.workload == each.workload else other for other in found.workloads)

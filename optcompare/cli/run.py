@@ -221,9 +221,10 @@ def run(ctx: click.Context, /, **_: Any) -> None:
     --dry-run) only what you named on a command line before, and is unchanged; else it
     lists them and exits with 2, unless --trust or --plugin says to execute them.
     """
+    from ..api.attempt import interruption_named
     from ..storage.suite_run import write_suite_run
     from .prepare_runs import check_known_metric, prepare_runs, tracker_prints
-    from .suite_runs import interruption_named, show_score
+    from .suite_runs import by_resume, show_score
     from .terminal import Reporter
 
     request = RunRequest.of(ctx)
@@ -240,7 +241,7 @@ def run(ctx: click.Context, /, **_: Any) -> None:
     suite, folder, results = runs[0].suite, runs[0].out.parent, []
     if suite is not None:
         write_suite_run(folder, suite, {one.out.name: one.prepared.setup.comparison for one in runs})
-    with interruption_named(suite, folder) if suite is not None else nullcontext():
+    with interruption_named(f"suite {suite.name}", by_resume(folder)) if suite is not None else nullcontext():
         for one in runs:
             results.append(run_one(one, reporter, options, force=request.force))
             if results[-1].status == "interrupted":

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,23 +22,9 @@ if TYPE_CHECKING:
     from .requests import RunRequest
 
 
-@contextmanager
-def interruption_named(suite: Suite, folder: Path) -> Iterator[None]:
-    """Say in an interruption of the block how the suite goes on.
-
-    Args:
-        suite: The suite.
-        folder: The folder of its run directories.
-    """
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        go_on = f"suite {suite.name} goes on with {_resume(folder)}"
-        raise KeyboardInterrupt(go_on) from error
-
-
-def _resume(folder: Path) -> str:
-    return f"optcompare run --resume {shlex.quote(str(folder))}"
+def by_resume(folder: Path) -> str:
+    """Return how a suite in a folder goes on."""
+    return f"continue: optcompare run --resume {shlex.quote(str(folder))}"
 
 
 def show_score(
@@ -70,7 +55,7 @@ def show_score(
         for plot in drawn or plots:
             click.echo(str(plot), err=printer.to_stderr)
     elif score is None:
-        printer.line(f"a score needs all workloads of suite {suite.name}; continue: {_resume(folder)}")
+        printer.line(f"a score needs all workloads of suite {suite.name}; {by_resume(folder)}")
     else:
         print_score(score, printer)
         for path in drawn:

@@ -14,7 +14,7 @@ from ..results.merge import with_labels
 if TYPE_CHECKING:
     from .result import Result
 
-_HEXADECIMAL = re.compile("#[0-9A-Fa-f]{6}")
+_HEXADECIMAL = re.compile("#(?:[0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})")
 
 
 def named(
@@ -54,17 +54,22 @@ def named(
     _refuse_unknown(options[1], colours, list(dict.fromkeys([*known, *labels.values(), *studied])))
     if not labels and not colours:
         return list(results)
-    _refuse_no_colour(options[1], colours)
+    colours = _checked_colours(options[1], colours)
     shown = {old: printable(new) for old, new in labels.items()}
     return [_named(result, shown, colours, options[0]) for result in results]
 
 
-def _refuse_no_colour(option: str, colours: Mapping[str, str]) -> None:
+def _checked_colours(option: str, colours: Mapping[str, str]) -> dict[str, str]:
+    """Return colours as #RRGGBB, from these and from #RGB."""
     for name, colour in colours.items():
         if not _HEXADECIMAL.fullmatch(colour):
             raise ComparisonError(
-                f"{option}: '{colour}' of {name} is no colour; write it as #RRGGBB, such as #0072B2"
+                f"{option} {name}: '{colour}' is no colour; write it as #RRGGBB, such as #0072B2"
             )
+    return {
+        name: colour if len(colour) == 7 else "#" + "".join(2 * digit for digit in colour[1:])
+        for name, colour in colours.items()
+    }
 
 
 def _refuse_unknown(option: str, names: Iterable[str], known: Sequence[str]) -> None:

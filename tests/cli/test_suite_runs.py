@@ -77,7 +77,7 @@ def test_a_suite_that_is_interrupted_between_its_workloads_names_its_folder(
     with monkeypatch.context() as patch:
         patch.setattr(cli_run, "run_one", interrupted)
         assert run(*SUITE, *ARMS, "--out", "out") == 130
-    assert "suite tiny goes on with optcompare run --resume out" in capsys.readouterr().err
+    assert "suite tiny was interrupted; continue: optcompare run --resume out" in capsys.readouterr().err
     assert run("run", "--resume", "out", "--jobs", "1") == 0
     assert (folder / "out" / "score.csv").exists()
 

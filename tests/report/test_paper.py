@@ -268,7 +268,7 @@ def test_a_figure_in_python_takes_labels_and_colours(digits):
         ({"labels": {"mini:65": "ours"}}, r"^labels: there is no arm 'mini:65' \(did you mean 'mini:64'\?\)"),
         ({"labels": {"mini:64": "full"}}, "^labels full=mini:64: another arm is called full, too"),
         ({"colors": {"ful": "#123456"}}, "^colors: there is no arm 'ful'"),
-        ({"colors": {"full": "#12345"}}, "^colors: '#12345' of full is no colour; write it as #RRGGBB"),
+        ({"colors": {"full": "#12345"}}, "^colors full: '#12345' is no colour; write it as #RRGGBB"),
         ({"colors": ["full"]}, r"^colors must map labels of arms to texts, got \['full'\]"),
         ({"labels": {"full": 3}}, r"^labels must map labels of arms to texts, got \{'full': 3\}"),
     ],
