@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from optcompare import Attempt, Expected, Found, Reproduction
 
 OPTIMIZERS = {"SGD": "sgd", "momentum": "sgd:momentum=0.9"}
-TUNING = "rates come from grids tuned with few seeds; at an easy goal, the build-up of momentum counts, too"
+TUNING = "the sizes of a region are fixed here, and with momentum it may reach further; rates are on a grid"
 RATIO = "fewest samples over fewest updates, momentum/SGD"
 REGIONS: Any = {  # sizes, and the range of the slope
     "slope up to B = 8": (slice(3), -1.2, -0.8),
